@@ -1,0 +1,151 @@
+"""Tables: the columns of the tables in ClickHouse, as the writer fills them.
+
+Measure columns follow core/measures.py: one for each scalar, one map for each family (member -> sum).
+The DDL files say the same for ClickHouse; a test holds the two together. Times are DateTime64(3, 'UTC')
+and handed over as epoch ms.
+"""
+
+from typing import Final
+
+from kpistream.core import measures as m
+from kpistream.core.currencies import NUMERIC
+from kpistream.core.decoding import CallFields, DealFields, SurveyFields
+
+PANES: Final = "kpi_panes"
+FACTS: Final = "kpi_facts"
+ALERTS: Final = "kpi_alerts"
+ROSTER: Final = "kpi_roster"
+SCHEMA_VERSIONS: Final = "kpi_schema_versions"
+
+INSTANT: Final = "DateTime64(3, 'UTC')"
+NAME: Final = "LowCardinality(String)"
+_WIDE: Final = frozenset({"talk_sq_ms2", "csat_score_sq_milli2"})
+"""Sums of squares: a year of them may leave 64 bits."""
+
+SCALAR_COLUMNS: Final[dict[str, str]] = {each.name: "Int128" if each.name in _WIDE else "Int64" for each in m.SCALARS}
+FAMILY_COLUMNS: Final[dict[str, str]] = {
+    each.name: f"Map(LowCardinality(String), {'Int128' if each.name in _WIDE else 'Int64'})" for each in m.FAMILIES
+}
+MEASURE_COLUMNS: Final[dict[str, str]] = {**SCALAR_COLUMNS, **FAMILY_COLUMNS}
+_FIRST: Final = {each.name: each.first for each in m.FAMILIES}
+_EDGES: Final = {
+    m.TALK_BIN: m.TALK_EDGES_MS,
+    m.ANSWERED_WAIT_BIN: m.WAIT_EDGES_MS,
+    m.ABANDONED_WAIT_BIN: m.WAIT_EDGES_MS,
+}
+
+PANE_COLUMNS: Final[dict[str, str]] = {
+    "tenant": NAME,
+    "scope": "String",
+    "start": INSTANT,
+    "pane_ms": "UInt32",
+    **MEASURE_COLUMNS,
+    "version": "UInt128",
+}
+
+_CALL: Final = (CallFields,)
+_DEAL: Final = (DealFields,)
+_SURVEY: Final = (SurveyFields,)
+_EVENT: Final = (CallFields, DealFields, SurveyFields)
+
+FactField = tuple[str, str, str, tuple[type, ...]]
+FACT_FIELDS: Final[tuple[FactField, ...]] = (
+    ("agent_id", "Nullable(String)", "agent_id", _EVENT),
+    ("queue", "LowCardinality(Nullable(String))", "queue", _EVENT),
+    ("campaign", "LowCardinality(Nullable(String))", "campaign", _EVENT),
+    ("customer_id", "Nullable(String)", "customer_id", _EVENT),
+    ("call_id", "Nullable(String)", "call_id", _EVENT),
+    ("direction", "LowCardinality(Nullable(String))", "direction", _CALL),
+    ("started_at", f"Nullable({INSTANT})", "started_at", _CALL),
+    ("answered_at", f"Nullable({INSTANT})", "answered_at", _CALL),
+    ("ended_at", f"Nullable({INSTANT})", "ended_at", _CALL),
+    ("reported_queue_wait_ms", "Nullable(Int64)", "queue_wait_ms", _CALL),
+    ("reported_ring_ms", "Nullable(Int64)", "ring_ms", _CALL),
+    ("reported_talk_ms", "Nullable(Int64)", "talk_ms", _CALL),
+    ("reported_hold_ms", "Nullable(Int64)", "hold_ms", _CALL),
+    ("reported_wrap_up_ms", "Nullable(Int64)", "wrap_up_ms", _CALL),
+    ("outcome", "LowCardinality(Nullable(String))", "outcome", (CallFields, DealFields)),
+    ("answered_by", "LowCardinality(Nullable(String))", "answered_by", _CALL),
+    ("disposition", "LowCardinality(Nullable(String))", "disposition", _CALL),
+    ("follow_up_of", "Nullable(String)", "follow_up_of", _CALL),
+    ("follow_up_due_at", f"Nullable({INSTANT})", "follow_up_due_at", _CALL),
+    ("next_follow_up_at", f"Nullable({INSTANT})", "next_follow_up_at", _CALL),
+    ("transfer_leg", "Nullable(UInt8)", "transfer_leg", _CALL),
+    ("amount_minor", "Nullable(Int64)", "amount_minor", _DEAL),
+    ("currency", "LowCardinality(Nullable(String))", "currency", _DEAL),
+    ("customer_type", "LowCardinality(Nullable(String))", "customer_type", _DEAL),
+    ("product", "LowCardinality(Nullable(String))", "product", _DEAL),
+    ("closed_at", f"Nullable({INSTANT})", "closed_at", _DEAL),
+    ("survey_kind", "LowCardinality(Nullable(String))", "kind", _SURVEY),
+    ("score_milli", "Nullable(Int64)", "score_milli", _SURVEY),
+    ("scale_min", "Nullable(UInt8)", "scale_min", _SURVEY),
+    ("scale_max", "Nullable(UInt8)", "scale_max", _SURVEY),
+    ("completed_at", f"Nullable({INSTANT})", "completed_at", _SURVEY),
+)
+"""Fields of the event: column, type, attribute, the kinds of event that have it. NULL where absent. What a
+call reports about its durations is `reported_*`; the measure of the same name is what was counted."""
+
+FACT_HEAD: Final[dict[str, str]] = {
+    "tenant": NAME,
+    "scope": "String",
+    "start": INSTANT,
+    "source": NAME,
+    "kind": NAME,
+    "event_id": "String",
+    "rank": "UInt128",
+    "revision": "UInt64",
+    "retracted": "UInt8",
+    "occurred_at": INSTANT,
+    "pane_ms": "UInt32",
+}
+FACT_MOVED_FROM: Final[dict[str, str]] = {
+    "moved_from_agent_id": "Nullable(String)",
+    "moved_from_queue": "Nullable(String)",
+    "moved_from_campaign": "Nullable(String)",
+    "moved_from_occurred_at": f"Nullable({INSTANT})",
+}
+FACT_TAIL: Final[dict[str, str]] = {
+    "topic": NAME,
+    "partition": "UInt32",
+    "offset": "UInt64",
+    "record_at": INSTANT,
+}
+FACT_COLUMNS: Final[dict[str, str]] = {
+    **FACT_HEAD,
+    **{column: type_ for column, type_, _, _ in FACT_FIELDS},
+    "attributes": "Map(String, String)",
+    **FACT_MOVED_FROM,
+    **MEASURE_COLUMNS,
+    **FACT_TAIL,
+}
+
+
+def measure_number(family: str, name: str) -> int:
+    """Number of a family's member, as `measures.member` names it; raises KeyError when there is none."""
+    first = _FIRST[family]
+    if first in _EDGES:
+        return first + _EDGES[first].index(int(name))
+    if first == m.WON_MINOR:
+        return first + NUMERIC[name]
+    low, _, high = name.partition("-")
+    return first + m.scale_code(int(low), int(high))
+
+
+def sums() -> str:
+    """SQL that adds up all measures of many rows, in the order of `MEASURE_COLUMNS`."""
+    scalars = [f"sum({name})" for name in SCALAR_COLUMNS]
+    return ", ".join([*scalars, *(f"sumMap({name})" for name in FAMILY_COLUMNS)])
+
+
+ROSTER_COLUMNS: Final[dict[str, str]] = {
+    "version": "UInt64",
+    "tenant": NAME,
+    "agent_id": "String",
+    "name": "String",
+    "team": NAME,
+    "tier": NAME,
+    "zone": NAME,
+    "active_from": INSTANT,
+    "active_to": f"Nullable({INSTANT})",
+    "aliases": "Map(String, String)",
+}

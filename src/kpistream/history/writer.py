@@ -1,0 +1,166 @@
+"""Writer: facts, panes, alerts and rosters as rows, and a closed pane computed again from its facts.
+
+Every table replaces by version, so writing a row twice, late or out of order changes nothing. The row
+that `recompute` makes equals the one that a worker would have published for the same events: same sums,
+same version, tombstones counted.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
+
+from kpistream.core import measures as m
+from kpistream.core.decoding import RetractedFields
+from kpistream.core.placing import Accepted, Place, rank_parts
+from kpistream.core.rows import PaneRow
+from kpistream.history import tables
+from kpistream.history.store import Insert, Store
+
+RECOMPUTE_PLACES: Final = 500
+"""Places that one INSERT SELECT computes again."""
+
+
+class Fact(NamedTuple):
+    """An accepted event and the record that brought it."""
+
+    event: Accepted
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+
+
+class RosterRow(NamedTuple):
+    """One person's membership, as one version of the settings states it."""
+
+    tenant: str
+    agent_id: str
+    name: str
+    team: str
+    tier: str
+    zone: str
+    active_from_ms: int
+    active_to_ms: int | None
+    aliases: Mapping[str, str]
+    """Source -> that system's id for the person."""
+
+
+def pane_insert(rows: Sequence[PaneRow], pane_ms: int | None = None) -> Insert:
+    """Rows of `kpi_panes`."""
+    places = [row.place for row in rows]
+    values: list[Sequence[Any]] = [
+        [place.tenant for place in places],
+        [place.scope for place in places],
+        [place.start_ms for place in places],
+        [row.pane_ms if pane_ms is None else pane_ms for row in rows],
+        *_measures([[item for pair in row.tally.items() for item in pair] for row in rows]),
+        [row.version for row in rows],
+    ]
+    return Insert(tables.PANES, tables.PANE_COLUMNS, values)
+
+
+def fact_insert(facts: Sequence[Fact], pane_ms: int) -> Insert:
+    """Rows of `kpi_facts`: every field of the event, what it adds, and where it was read."""
+    events = [fact.event for fact in facts]
+    fields = [event.fields for event in events]
+    scopes = [event.key.partition("/") for event in events]
+    moved_from = [getattr(each, "moved_from", None) for each in fields]
+    values: list[Sequence[Any]] = [
+        [tenant for tenant, _, _ in scopes],
+        [scope for _, _, scope in scopes],
+        [event.start_ms for event in events],
+        [each.source for each in fields],
+        [event.identity.split("/", 3)[2] for event in events],
+        [each.event_id for each in fields],
+        [event.rank for event in events],
+        [rank_parts(event.rank)[1] for event in events],
+        [int(event.retracts) for event in events],
+        [event.occurred_at_ms for event in events],
+        [pane_ms] * len(facts),
+        *(_column(fields, attribute, kinds) for _, _, attribute, kinds in tables.FACT_FIELDS),
+        [getattr(each, "attributes", None) or {} for each in fields],
+        *([None if old is None else get(old) for old in moved_from] for get in _MOVED_FROM),
+        *_measures([event.contribution for event in events]),
+        [fact.topic for fact in facts],
+        [fact.partition for fact in facts],
+        [fact.offset for fact in facts],
+        [fact.timestamp_ms for fact in facts],
+    ]
+    assert not any(event.retracts != isinstance(event.fields, RetractedFields) for event in events)
+    return Insert(tables.FACTS, tables.FACT_COLUMNS, values)
+
+
+_MOVED_FROM: Final = tuple(attrgetter(name) for name in ("agent_id", "queue", "campaign", "occurred_at"))
+
+
+def _column(fields: Sequence[Any], attribute: str, kinds: tuple[type, ...]) -> list[Any]:
+    get = attrgetter(attribute)
+    return [get(each) if type(each) in kinds else None for each in fields]
+
+
+@lru_cache(maxsize=100_000)
+def _where(number: int) -> tuple[int, str]:
+    """Position of a measure's column among the measure columns, and its member (empty for a scalar)."""
+    member = m.member(number)
+    if member is None:
+        return _POSITION[m.BY_NUMBER[number].name], ""
+    return _POSITION[member[0]], member[1]
+
+
+_POSITION: Final = {name: index for index, name in enumerate(tables.MEASURE_COLUMNS)}
+_SCALARS: Final = len(tables.SCALAR_COLUMNS)
+_NO_MEMBERS: Final[dict[str, int]] = {}
+
+
+def _measures(contributions: Sequence[Sequence[int]]) -> list[list[Any]]:
+    """All measure columns of rows whose sums are given flat: number, value, number, value."""
+    count = len(contributions)
+    columns: list[list[Any]] = [[0] * count for _ in range(_SCALARS)]
+    columns += [[_NO_MEMBERS] * count for _ in tables.FAMILY_COLUMNS]
+    for row, flat in enumerate(contributions):
+        pairs = iter(flat)
+        for number, value in zip(pairs, pairs, strict=True):
+            position, member = _where(number)
+            column = columns[position]
+            if not member:
+                column[row] = value
+            elif column[row]:
+                column[row][member] = value
+            else:
+                column[row] = {member: value}
+    return columns
+
+
+def recompute(store: Store, places: Sequence[Place]) -> None:
+    """Write the rows of these places as their facts make them; a place with tombstones only becomes a zero row."""
+    for first in range(0, len(places), RECOMPUTE_PLACES):
+        some = places[first : first + RECOMPUTE_PLACES]
+        starts = [place.start_ms for place in some]
+        store.insert_select(
+            _RECOMPUTE,
+            {
+                "places": [(place.tenant, place.scope, place.start_ms) for place in some],
+                "from_ms": min(starts),
+                "to_ms": max(starts),
+            },
+        )
+
+
+_RECOMPUTE: Final = f"""
+INSERT INTO {tables.PANES} ({", ".join(tables.PANE_COLUMNS)})
+SELECT tenant, scope, start, any(pane_ms), {tables.sums()}, sum(rank) + toUInt128(count())
+FROM {tables.FACTS} FINAL
+WHERE start BETWEEN fromUnixTimestamp64Milli({{from_ms:Int64}}, 'UTC') AND fromUnixTimestamp64Milli({{to_ms:Int64}}, 'UTC')
+  AND (tenant, scope, start) IN (
+    SELECT place.1, place.2, fromUnixTimestamp64Milli(place.3, 'UTC')
+    FROM (SELECT arrayJoin({{places:Array(Tuple(String, String, Int64))}}) AS place)
+  )
+GROUP BY tenant, scope, start
+"""
+
+
+def roster_insert(version: int, rows: Sequence[RosterRow]) -> Insert:
+    """Rows of `kpi_roster`: a whole roster, as version `version` of the settings states it."""
+    values: list[Sequence[Any]] = [[version] * len(rows), *zip(*rows, strict=True)] if rows else [[]]
+    return Insert(tables.ROSTER, tables.ROSTER_COLUMNS, values)
