@@ -49,7 +49,7 @@ class Spec:
     when: Predicate = EVERY
     nulls: frozenset[str] = frozenset()
     table: Mapping[str, str] | None = None
-    otherwise: str | None = None
+    otherwise: "Spec | None" = None
     """What a text that is not in the table becomes; None rejects the row."""
     form: str = "iso"
     time_form: str = "%H:%M:%S"
@@ -66,7 +66,7 @@ class Spec:
         found = {name for name in (self.field, self.not_before) if name is not None}
         if self.kind == "amount" and self.unit == "major":
             found.add("currency")
-        for spec in (*self.first, self.plus, self.minus):
+        for spec in (*self.first, self.otherwise, self.plus, self.minus):
             if spec is not None:
                 found |= spec.needs()
         return found
@@ -114,7 +114,7 @@ def _source(spec: Spec, to: Binding) -> Make:
     if spec.date is not None:
         return _date_and_time(spec, to)
     assert spec.pieces is not None
-    return _read(spec, _looked_up(spec, _text(spec, to)), to)
+    return _read(spec, _looked_up(spec, _text(spec, to), to), to)
 
 
 def _only_when(test: Callable[[Row], bool], make: Make) -> Make:
@@ -137,7 +137,8 @@ def _shifted(base: Make, by: Make, sign: int) -> Make:
         start, step = base(row), by(row)
         if start is None or step is None:
             return None
-        assert isinstance(start, int) and isinstance(step, int)
+        assert isinstance(start, int)
+        assert isinstance(step, int)
         return start + sign * step
 
     return make
@@ -174,19 +175,23 @@ def _cell(column: str, spec: Spec, to: Binding, nulls: frozenset[str]) -> Cell:
     return text
 
 
-def _looked_up(spec: Spec, text: Cell) -> Cell:
+def _looked_up(spec: Spec, text: Cell, to: Binding) -> Cell:
     table = spec.table
     if table is None:
         return text
+    otherwise = None if spec.otherwise is None else bind(spec.otherwise, to)
 
     def look_up(row: Row) -> str | None:
         found = text(row)
         if found is None:
             return None
-        value = table.get(found, spec.otherwise)
-        if value is None:
+        value = table.get(found)
+        if value is not None:
+            return value or None
+        if otherwise is None:
             raise _unmapped(spec, f'"{found}" is not in the table')
-        return value or None
+        other = otherwise(row)
+        return None if other is None else str(other)
 
     return look_up
 

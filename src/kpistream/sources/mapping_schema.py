@@ -5,15 +5,15 @@ data that `mapping` binds to the columns of a file.
 """
 
 import codecs
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from kpistream.core.events import CallEnded, DealClosed, MovedFrom, SurveyCompleted
-from kpistream.sources.fields import Piece, Spec
+from kpistream.sources.field_schema import kind_of, read_spec, read_zone
+from kpistream.sources.fields import Spec
 from kpistream.sources.predicates import Predicate, read_predicate
 from kpistream.sources.rows import Format
-from kpistream.sources.times import CLOCK, UNITS, format_fault, zone_of
 from kpistream.sources.yaml_nodes import Faults, Node, Section, Where, near, parse
 
 FORMATS: Final = ("csv", "tsv", "jsonl")
@@ -24,15 +24,6 @@ MODELS: Final = {
 }
 GROUPS: Final = ("attributes", "moved_from")
 ENVELOPE: Final = ("type", "tenant", "source")
-_SOURCES: Final = ("column", "template", "constant", "first", "field", "date")
-_KIND_BY_NAME: Final = {
-    "amount_minor": "amount",
-    "score": "decimal",
-    "revision": "integer",
-    "transfer_leg": "integer",
-    "scale_min": "integer",
-    "scale_max": "integer",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +61,6 @@ class Description:
     """True when the rows are events already (`events: rows`)."""
 
 
-def kind_of(name: str) -> str:
-    """What a field of an event is, by its name: every `_at` is a time, every `_ms` a duration."""
-    if name.endswith("_at"):
-        return "time"
-    return "duration" if name.endswith("_ms") else _KIND_BY_NAME.get(name, "text")
-
-
 def field_names(event_type: str) -> tuple[str, ...]:
     """Fields that a mapping can make for an event of this type, groups included."""
     return tuple(name for name in MODELS[event_type].model_fields if name not in ENVELOPE)
@@ -89,7 +73,7 @@ def read_description(text: str, file: str) -> Description:
     source = top.text("source") or ""
     about = top.text("about") or ""
     form = _format(top)
-    zone = _zone(top)
+    zone = read_zone(top)
     nulls = frozenset(top.texts("nulls"))
     skips = tuple(_skip(Section(node, faults)) for node in top.nodes("skip"))
     events: tuple[EventSpec, ...] = ()
@@ -152,17 +136,6 @@ def _format(top: Section) -> Format:
     )
 
 
-def _zone(section: Section) -> ZoneInfo | None:
-    name = section.text("zone")
-    if name is None:
-        return None
-    try:
-        return zone_of(name)
-    except ValueError as error:
-        section.fault(str(error), "zone")
-        return None
-
-
 def _skip(section: Section) -> Skip:
     name = section.text("as")
     if not name:
@@ -200,9 +173,9 @@ def _event(section: Section, common: Node | None) -> EventSpec:
             continue
         if name in GROUPS:
             for inner, child in _group(name, node, faults):
-                specs[f"{name}.{inner}"] = _spec(child, kind_of(inner) if name == "moved_from" else "text", faults)
+                specs[f"{name}.{inner}"] = read_spec(child, kind_of(inner) if name == "moved_from" else "text", faults)
         else:
-            specs[name] = _spec(node, kind_of(name), faults)
+            specs[name] = read_spec(node, kind_of(name), faults)
     for name, field in MODELS[event_type].model_fields.items():
         if field.is_required() and name not in ENVELOPE and name not in specs:
             section.fault(f"missing: every {event_type} has it", name)
@@ -248,161 +221,3 @@ def _ordered(specs: dict[str, Spec], faults: Faults) -> tuple[tuple[str, Spec], 
     for name in specs:
         visit(name, ())
     return tuple(done.items())
-
-
-def _spec(node: Node, kind: str, faults: Faults) -> Spec:
-    if isinstance(node.value, str):
-        return Spec(
-            node.where,
-            kind,
-            _template(node.where, node.value, faults),
-            unit="major" if kind == "amount" else "ms",
-        )
-    if isinstance(node.value, list):
-        return Spec(
-            node.where,
-            kind,
-            first=tuple(_spec(item, kind, faults) for item in node.value),
-        )
-    section = Section(node, faults)
-    given = [key for key in _SOURCES if key in section]
-    if len(given) != 1:
-        section.fault(f"needs exactly one of {', '.join(_SOURCES)}" + (f", has {', '.join(given)}" if given else ""))
-    spec = _with_reading(section, kind, _found(section, kind))
-    section.finish()
-    return spec
-
-
-def _found(section: Section, kind: str) -> Spec:
-    """Where the value comes from."""
-    where, faults = section.where, section.faults
-    column, template, constant = (
-        section.text("column"),
-        section.text("template"),
-        section.text("constant"),
-    )
-    pieces: tuple[Piece, ...] | None = (Piece("", False),)
-    if column is not None:
-        pieces = (Piece(column, True),)
-    elif constant is not None:
-        pieces = (Piece(constant, False),)
-    elif template is not None:
-        pieces = _template(where, template, faults)
-    first = tuple(_spec(item, kind, faults) for item in section.nodes("first"))
-    field, date, time = (
-        section.text("field"),
-        section.text("date"),
-        section.text("time"),
-    )
-    if (date is not None or time is not None) and kind != "time":
-        section.fault(
-            "only a time has a date and a time column",
-            "date" if date is not None else "time",
-        )
-    if time is not None and date is None:
-        section.fault("needs the column of the date as well: date", "time")
-    return Spec(
-        where,
-        kind,
-        None if first or field or date else pieces,
-        first,
-        field,
-        date,
-        time,
-    )
-
-
-def _with_reading(section: Section, kind: str, spec: Spec) -> Spec:
-    """The same with null tokens, look-up and how the text is read."""
-    table = _table(section)
-    otherwise = section.text("otherwise")
-    if otherwise is not None and table is None:
-        section.fault("only a value with a table has it", "otherwise")
-    spec = replace(
-        spec,
-        when=read_predicate(section.node("when"), section.faults),
-        nulls=frozenset(section.texts("nulls")),
-        table=table,
-        otherwise=otherwise,
-        decimal=_mark(section, "decimal", ".,"),
-        thousands=_mark(section, "thousands", ".,' \u00a0"),
-        unit=_unit(section, kind),
-    )
-    if kind != "time":
-        return spec
-    forms = {key: section.text(key) for key in ("format", "date_format", "time_format")}
-    for key, form in forms.items():
-        fault = None if form is None else format_fault(form)
-        if fault is not None:
-            section.fault(fault, key)
-        if form is not None and (spec.date is None) is (key != "format"):
-            section.fault(
-                "format is for one column; date_format and time_format are for date and time",
-                key,
-            )
-    plus, minus = (section.node(key) for key in ("plus", "minus"))
-    return replace(
-        spec,
-        form=forms["format"] or forms["date_format"] or ("iso" if spec.date is None else "%Y-%m-%d"),
-        time_form=forms["time_format"] or "%H:%M:%S",
-        zone=_zone(section),
-        not_before=section.text("not_before"),
-        plus=None if plus is None else _spec(plus, "duration", section.faults),
-        minus=None if minus is None else _spec(minus, "duration", section.faults),
-    )
-
-
-def _unit(section: Section, kind: str) -> str:
-    if kind == "duration":
-        if "unit" not in section:
-            section.fault(f"missing: one of {', '.join((*UNITS, CLOCK))}", "unit")
-        return section.choice("unit", (*UNITS, CLOCK), "ms")
-    if kind == "amount":
-        return section.choice("unit", ("major", "minor"), "major")
-    if "unit" in section:
-        section.node("unit")
-        section.fault("only durations and amounts have a unit", "unit")
-    return "ms"
-
-
-def _mark(section: Section, key: str, allowed: str) -> str:
-    mark = section.text(key)
-    if mark is not None and (len(mark) != 1 or mark not in allowed):
-        section.fault(f'"{mark}" is none of {" ".join(repr(one) for one in allowed)}', key)
-    return mark or ("." if key == "decimal" else "")
-
-
-def _table(section: Section) -> dict[str, str] | None:
-    node = section.node("table")
-    if node is None:
-        return None
-    if not isinstance(node.value, dict) or any(not isinstance(child.value, str) for child in node.value.values()):
-        section.fault("must be a table of text to text", "table")
-        return {}
-    return {name: str(child.value) for name, child in node.value.items()}
-
-
-def _template(where: Where, text: str, faults: Faults) -> tuple[Piece, ...]:
-    """Literal text with `{column}`; `{{` and `}}` are the braces themselves."""
-    pieces: list[Piece] = []
-    literal, rest = "", text
-    while rest:
-        if rest[:2] in ("{{", "}}"):
-            literal, rest = literal + rest[0], rest[2:]
-        elif rest[0] == "{" and "}" in rest[1:]:
-            column, _, rest = rest[1:].partition("}")
-            if literal:
-                pieces.append(Piece(literal, False))
-            pieces.append(Piece(column, True))
-            literal = ""
-        elif rest[0] in "{}":
-            faults.add(
-                where,
-                f'"{text}" has a brace without its partner; write {{{{ for the brace itself',
-            )
-            return (Piece(text, False),)
-        else:
-            literal, rest = literal + rest[0], rest[1:]
-    if literal or not pieces:
-        pieces.append(Piece(literal, False))
-    return tuple(pieces)
