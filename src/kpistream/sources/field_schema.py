@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from kpistream.core.yaml_nodes import Faults, Node, Section, Where
 from kpistream.sources.fields import Piece, Spec
 from kpistream.sources.predicates import read_predicate
 from kpistream.sources.times import CLOCK, UNITS, format_fault, zone_of
-from kpistream.sources.yaml_nodes import Faults, Node, Section, Where
 
 _SOURCES: Final = ("column", "template", "constant", "first", "field", "date")
 _KIND_BY_NAME: Final = {

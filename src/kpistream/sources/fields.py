@@ -13,11 +13,11 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from kpistream.core.currencies import DIGITS
+from kpistream.core.yaml_nodes import Where
 from kpistream.errors import EventRejected, Reason
 from kpistream.sources.predicates import EVERY, Predicate
 from kpistream.sources.rows import Cell, Columns, Row
 from kpistream.sources.times import duration_ms, parser, to_ms
-from kpistream.sources.yaml_nodes import Where
 
 Value = object
 Make = Callable[[Row], Value]

@@ -22,16 +22,17 @@ from kpistream.core.decoding import (
     decode,
 )
 from kpistream.core.placing import scope_of
+from kpistream.core.yaml_nodes import Faults
 from kpistream.errors import ConfigError, EventRejected, Reason
 from kpistream.sources.fields import Binding, Make, bind
 from kpistream.sources.mapping_schema import Description, EventSpec, read_description
 from kpistream.sources.predicates import Test
 from kpistream.sources.rows import Columns, Reader, Row
 from kpistream.sources.times import zone_of
-from kpistream.sources.yaml_nodes import Faults
 
-Resolve = Callable[[str, str, int], str | None]
-"""(source, that system's id for a person, epoch ms) to the agent's id; None keeps the id as it came."""
+Resolve = Callable[[str, str, str, int], str | None]
+"""(tenant, source, that system's id for a person, epoch ms) to the agent's id, such as `Roster.alias`; None keeps
+the id as it came."""
 
 _NO_CLOCK: Final = 1 << 53
 _OCCURRED: Final = {
@@ -265,7 +266,7 @@ class _AsEvents:
         event = json.loads(value)
         inner = event["data"] if "specversion" in event else event
         left_at = None if fields.moved_from is None else fields.moved_from.occurred_at
-        resolved = {"source": fields.source, **inner}
+        resolved = {"tenant": fields.tenant, "source": fields.source, **inner}
         _resolve_agents(resolved, self._resolve, _occurred_at(fields), left_at)
         if all(resolved.get(name) == inner.get(name) for name in ("agent_id", "moved_from")):
             return _accepted(value, fields)
@@ -276,10 +277,10 @@ class _AsEvents:
 
 def _resolve_agents(event: dict[str, object], resolve: Resolve, at_ms: object, left_at_ms: object) -> None:
     """Put the agent's own id in place of another system's, in the event and in the place that it left."""
-    source = str(event["source"])
+    tenant, source = str(event["tenant"]), str(event["source"])
     agent_id, left = event.get("agent_id"), event.get("moved_from")
     if isinstance(agent_id, str) and isinstance(at_ms, int):
-        event["agent_id"] = resolve(source, agent_id, at_ms) or agent_id
+        event["agent_id"] = resolve(tenant, source, agent_id, at_ms) or agent_id
     if isinstance(left, dict) and isinstance(left.get("agent_id"), str) and isinstance(left_at_ms, int):
         event["moved_from"] = {
             **left,

@@ -10,11 +10,11 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from kpistream.core.events import CallEnded, DealClosed, MovedFrom, SurveyCompleted
+from kpistream.core.yaml_nodes import Faults, Node, Section, Where, near, parse
 from kpistream.sources.field_schema import kind_of, read_spec, read_zone
 from kpistream.sources.fields import Spec
 from kpistream.sources.predicates import Predicate, read_predicate
 from kpistream.sources.rows import Format
-from kpistream.sources.yaml_nodes import Faults, Node, Section, Where, near, parse
 
 FORMATS: Final = ("csv", "tsv", "jsonl")
 MODELS: Final = {

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
+from kpistream.core.yaml_nodes import Faults, Node, Section, Where
 from kpistream.sources.rows import Columns, Row
-from kpistream.sources.yaml_nodes import Faults, Node, Section, Where
 
 Test = Callable[[Row], bool]
 

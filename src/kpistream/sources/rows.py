@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from kpistream.core.yaml_nodes import Faults, Where, near
 from kpistream.errors import ConfigError
-from kpistream.sources.yaml_nodes import Faults, Where, near
 
 Cells = list[str] | dict[str, object]
 MAX_ROW_BYTES = 1 << 20
