@@ -115,4 +115,4 @@ def _applied(store: Store) -> dict[int, str]:
     )
     if not exists[0][0]:
         return {}
-    return dict(store.query(f"SELECT number, sha256 FROM {SCHEMA_VERSIONS} FINAL ORDER BY number"))  # type: ignore[arg-type]
+    return dict(store.query(f"SELECT number, sha256 FROM {SCHEMA_VERSIONS} FINAL ORDER BY number"))

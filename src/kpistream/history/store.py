@@ -8,7 +8,7 @@ again), `ConfigError` (the operator must act) or `StoreRefused` (it can never su
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 from urllib.parse import unquote, urlsplit
 
 import clickhouse_connect
@@ -119,7 +119,7 @@ class Store:
         """Let go of the connection; the directory of an embedded store may be opened by others then."""
         self._client.close()
 
-    def __enter__(self) -> "Store":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -151,7 +151,8 @@ _RECOMPUTE: Final = f"""
 INSERT INTO {tables.PANES} ({", ".join(tables.PANE_COLUMNS)})
 SELECT tenant, scope, start, any(pane_ms), {tables.sums()}, sum(rank) + toUInt128(count())
 FROM {tables.FACTS} FINAL
-WHERE start BETWEEN fromUnixTimestamp64Milli({{from_ms:Int64}}, 'UTC') AND fromUnixTimestamp64Milli({{to_ms:Int64}}, 'UTC')
+WHERE start >= fromUnixTimestamp64Milli({{from_ms:Int64}}, 'UTC')
+  AND start <= fromUnixTimestamp64Milli({{to_ms:Int64}}, 'UTC')
   AND (tenant, scope, start) IN (
     SELECT place.1, place.2, fromUnixTimestamp64Milli(place.3, 'UTC')
     FROM (SELECT arrayJoin({{places:Array(Tuple(String, String, Int64))}}) AS place)

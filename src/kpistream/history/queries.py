@@ -1,0 +1,165 @@
+"""Queries: sums, rows and counts out of history. The SQL of reports and audits is here and nowhere else.
+
+Every query reads the standing rows (FINAL) and sums integers; nothing here divides. Spans are half-open,
+epoch ms, and cut at pane starts; None is an open end.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from kpistream.core.measures import BY_NAME, Tally
+from kpistream.core.placing import Place
+from kpistream.core.rows import PaneRow
+from kpistream.history import tables
+from kpistream.history.store import Store
+
+_AGENT: Final = "agent:"
+_START: Final = "toUnixTimestamp64Milli(start)"
+_CALL_ID: Final = "ifNull(call_id, concat(source, '/', event_id))"
+"""A call whose event names no call id is a call of its own."""
+
+
+class Span(NamedTuple):
+    """What is asked about: panes that start in `[from_ms, to_ms)`, of one tenant or of all."""
+
+    from_ms: int | None = None
+    to_ms: int | None = None
+    tenant: str | None = None
+
+
+class Extent(NamedTuple):
+    """From the first pane start to the end of the last pane, epoch ms."""
+
+    from_ms: int
+    to_ms: int
+    pane_ms: int
+
+
+class Sums(NamedTuple):
+    """The sums of one scope, in one group."""
+
+    tenant: str
+    scope: str
+    group: str | int | None
+    tally: Tally
+
+
+class Seen(NamedTuple):
+    """How often, and between which instants (epoch ms), events named an agent."""
+
+    tenant: str
+    agent_id: str
+    events: int
+    first_ms: int
+    last_ms: int
+
+
+_GROUPS: Final[dict[str, tuple[str, str]]] = {
+    "day": (tables.PANES, "toString(toDate(start, {zone:String}))"),
+    "hour": (tables.PANES, "toHour(start, {zone:String})"),
+    "weekday": (tables.PANES, "toDayOfWeek(start, 0, {zone:String})"),
+    "queue": (tables.FACTS, "queue"),
+    "campaign": (tables.FACTS, "campaign"),
+    "direction": (tables.FACTS, "direction"),
+    "disposition": (tables.FACTS, "disposition"),
+}
+"""By what sums can be split: the table that knows, and the expression. Times of day are the zone's."""
+GROUPS: Final = tuple(_GROUPS)
+
+
+def extent(store: Store, tenant: str | None = None) -> Extent | None:
+    """The time that history covers, None when it is empty."""
+    where, parameters = _where(Span(tenant=tenant))
+    sql = f"SELECT count(), min({_START}), max({_START} + pane_ms), max(pane_ms) FROM {tables.PANES} {where}"
+    count, first_ms, end_ms, pane_ms = store.query(sql, parameters)[0]
+    return Extent(first_ms, end_ms, pane_ms) if count else None
+
+
+def sums_by_scope(store: Store, span: Span, by: str | None = None, zone: str = "UTC") -> list[Sums]:
+    """Sums of every scope in the span; `by` is one of `GROUPS` and splits them. In no order."""
+    table, group = (tables.PANES, "NULL") if by is None else _GROUPS[by]
+    where, parameters = _where(span)
+    sql = (
+        f"SELECT tenant, scope, {group} AS split, {tables.sums()} FROM {table} FINAL {where} "
+        "GROUP BY tenant, scope, split"
+    )
+    rows = store.query(sql, {**parameters, "zone": zone})
+    return [Sums(row[0], row[1], row[2], tally_of(row[3:])) for row in rows]
+
+
+def distinct_calls(store: Store, span: Span, by: str | None = None, zone: str = "UTC") -> dict[tuple[Any, ...], int]:
+    """Distinct call ids by (tenant, scope, group): a transferred call counts once for each scope that had it."""
+    group = "NULL" if by is None else _GROUPS[by][1]
+    where, parameters = _where(span, ["kind = 'call'", "retracted = 0"])
+    sql = (
+        f"SELECT tenant, scope, {group} AS split, uniqExact({_CALL_ID}) FROM {tables.FACTS} FINAL {where} "
+        "GROUP BY tenant, scope, split"
+    )
+    return {(row[0], row[1], row[2]): row[3] for row in store.query(sql, {**parameters, "zone": zone})}
+
+
+def distinct_calls_without_agent(store: Store, span: Span) -> int:
+    """Distinct call ids among the calls that reached no agent."""
+    where, parameters = _where(span, ["kind = 'call'", "retracted = 0", f"NOT startsWith(scope, '{_AGENT}')"])
+    sql = f"SELECT uniqExact((tenant, {_CALL_ID})) FROM {tables.FACTS} FINAL {where}"
+    return int(store.query(sql, parameters)[0][0])
+
+
+def pane_rows(store: Store, span: Span | None = None) -> Iterator[PaneRow]:
+    """The standing row of every pane, ordered by place."""
+    where, parameters = _where(span or Span())
+    columns = ", ".join(tables.MEASURE_COLUMNS)
+    sql = (
+        f"SELECT tenant, scope, {_START}, pane_ms, version, {columns} FROM {tables.PANES} FINAL {where} "
+        "ORDER BY tenant, scope, start"
+    )
+    for tenant, scope, start_ms, pane_ms, version, *values in store.query(sql, parameters):
+        yield PaneRow(Place(f"{tenant}/{scope}", start_ms), pane_ms, version, tally_of(values))
+
+
+def agents_seen(store: Store, span: Span | None = None) -> list[Seen]:
+    """Every agent that standing facts name, with counts and the instants of the first and the last event."""
+    where, parameters = _where(span or Span(), ["retracted = 0", f"startsWith(scope, '{_AGENT}')"])
+    sql = (
+        f"SELECT tenant, substring(scope, {len(_AGENT) + 1}), count(), toUnixTimestamp64Milli(min(occurred_at)), "
+        f"toUnixTimestamp64Milli(max(occurred_at)) FROM {tables.FACTS} FINAL {where} "
+        "GROUP BY tenant, scope ORDER BY tenant, scope"
+    )
+    return [Seen(*row) for row in store.query(sql, parameters)]
+
+
+def facts_of(store: Store, scope: str, span: Span) -> list[dict[str, Any]]:
+    """Standing facts of one scope in full, oldest first: columns by name, instants as epoch ms."""
+    where, parameters = _where(span, ["retracted = 0", "scope = {scope:String}"])
+    instants = {name for name, type_ in tables.FACT_COLUMNS.items() if tables.INSTANT in type_}
+    names = list(tables.FACT_COLUMNS)
+    columns = ", ".join(f"toUnixTimestamp64Milli({name})" if name in instants else f"`{name}`" for name in names)
+    sql = f"SELECT {columns} FROM {tables.FACTS} FINAL {where} ORDER BY occurred_at, source, event_id"
+    return [dict(zip(names, row, strict=True)) for row in store.query(sql, {**parameters, "scope": scope})]
+
+
+def tally_of(values: Sequence[int | Mapping[str, int]]) -> Tally:
+    """The tally in the measure columns of a row, in the order of `MEASURE_COLUMNS`."""
+    tally: Tally = {}
+    for name, value in zip(tables.MEASURE_COLUMNS, values, strict=True):
+        if not value:
+            continue
+        if isinstance(value, Mapping):
+            tally.update({tables.measure_number(name, member): amount for member, amount in value.items() if amount})
+        else:
+            tally[BY_NAME[name].number] = value
+    return tally
+
+
+def _where(span: Span, conditions: Sequence[str] = ()) -> tuple[str, dict[str, Any]]:
+    out, parameters = list(conditions), dict[str, Any]()
+    if span.from_ms is not None:
+        out.append("start >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')")
+        parameters["from_ms"] = span.from_ms
+    if span.to_ms is not None:
+        out.append("start < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')")
+        parameters["to_ms"] = span.to_ms
+    if span.tenant is not None:
+        out.append("tenant = {tenant:String}")
+        parameters["tenant"] = span.tenant
+    return ("WHERE " + " AND ".join(out) if out else ""), parameters
