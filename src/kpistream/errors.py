@@ -23,6 +23,7 @@ class Reason(StrEnum):
     TIME_OUT_OF_RANGE = "time-out-of-range"
     IN_THE_FUTURE = "in-the-future"
     ENDED_BEFORE_STARTED = "ended-before-started"
+    CALL_TOO_LONG = "call-too-long"
     ANSWERED_OUTSIDE_CALL = "answered-outside-call"
     TALK_LONGER_THAN_CALL = "talk-longer-than-call"
     OUTCOME_CONTRADICTS = "outcome-contradicts"
