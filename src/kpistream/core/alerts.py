@@ -1,0 +1,224 @@
+"""Alerts: the state of each target for each scope, and the transitions between states, as a table.
+
+A transition is a record with a sequence number and an id made of target, tenant, scope and sequence, so
+delivering it twice is harmless. The state is the log's: the first record of the highest sequence. Two
+workers that both believe they own a scope may write one sequence twice; the first stands, for everybody.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+import msgspec
+
+from kpistream.core.kpis import BY_NAME, definition
+from kpistream.core.targets import Direction, Judgement, Target, Verdict, Why
+from kpistream.core.windows import Window
+
+
+class State(StrEnum):
+    """Where an alert stands."""
+
+    OK = "ok"
+    PENDING = "pending"
+    """Missed, but not for as long as the target's hold time."""
+    FIRING = "firing"
+    RECOVERING = "recovering"
+    """Met again, but not for as long as the target's recover hold time."""
+    NO_DATA = "no-data"
+    SUSPENDED = "suspended"
+
+
+class Subject(NamedTuple):
+    """Whom an alert is about: one target for one scope."""
+
+    target: str
+    tenant: str
+    scope: str
+    """`agent:ID`, `team:NAME` or `tenant`."""
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """The state of a subject, as the log has it."""
+
+    subject: Subject
+    state: State = State.OK
+    since_ms: int = 0
+    sequence: int = 0
+    """Number of the last transition; 0 when there has been none."""
+    before: State = State.OK
+    """What an alert in `no-data` or `suspended` goes back to; else the state itself."""
+
+
+class Transition(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of state: one record of the alert log."""
+
+    alert_id: str
+    """`target/tenant/scope/sequence`: the same on whoever wrote it, at every delivery."""
+    target: str
+    tenant: str
+    scope: str
+    sequence: int
+    from_state: State = msgspec.field(name="from")
+    to_state: State = msgspec.field(name="to")
+    at_ms: int
+    reason: Why
+    kpi: str
+    window: str
+    window_from_ms: int
+    window_to_ms: int
+    direction: Direction
+    low: float | None
+    high: float | None
+    value: float | int | None
+    numerator: int | None
+    denominator: int | None
+    before: State
+    team: str | None = None
+    display_name: str | None = None
+    owner: str | None = None
+
+
+_HOLDING: Final = "holding"
+_HELD: Final = "held"
+Next = dict[str, State]
+
+TABLE: Final[dict[State, dict[Verdict, Next]]] = {
+    State.OK: {
+        Verdict.MET: {},
+        Verdict.MISSED: {_HOLDING: State.PENDING, _HELD: State.FIRING},
+    },
+    State.PENDING: {
+        Verdict.MET: {_HOLDING: State.OK, _HELD: State.OK},
+        Verdict.MISSED: {_HELD: State.FIRING},
+    },
+    State.FIRING: {
+        Verdict.MET: {_HOLDING: State.RECOVERING, _HELD: State.OK},
+        Verdict.MISSED: {},
+    },
+    State.RECOVERING: {
+        Verdict.MET: {_HELD: State.OK},
+        Verdict.MISSED: {_HOLDING: State.FIRING, _HELD: State.FIRING},
+    },
+}
+"""The next state for a state and a verdict, while the hold time still runs and when it has passed.
+
+A missing entry is: stay. Too little data stays. `no-data` and `suspended` are entered from everywhere
+on their verdicts, and left to the state before, which then meets the verdict.
+"""
+_RESTING: Final = {Verdict.NO_DATA: State.NO_DATA, Verdict.OFF_SHIFT: State.SUSPENDED}
+
+
+def next_state(alert: Alert, target: Target, verdict: Verdict, now_ms: int) -> State:
+    """The state after a verdict: the same one for no change."""
+    if verdict in _RESTING:
+        # An alert that never left ok has nothing to rest from: a restart writes no record for each agent.
+        return _RESTING[verdict] if alert.sequence else alert.state
+    resting = alert.state in _RESTING.values()
+    state = alert.before if resting else alert.state
+    if verdict is Verdict.TOO_LITTLE:
+        return state
+    hold_ms = target.hold_ms if verdict is Verdict.MISSED else target.recover_hold_ms
+    waiting = not resting and state in (State.PENDING, State.RECOVERING)
+    held = now_ms - alert.since_ms >= hold_ms if waiting else hold_ms <= 0
+    return TABLE[state][verdict].get(_HELD if held else _HOLDING, state)
+
+
+def alert_id(subject: Subject, sequence: int) -> str:
+    """Id of a transition, the same on every machine and at every delivery."""
+    return f"{subject.target}/{subject.tenant}/{subject.scope}/{sequence}"
+
+
+class Look(NamedTuple):
+    """One look at a target: what was judged, over which window, for whom to show."""
+
+    target: Target
+    judgement: Judgement
+    window: Window
+    team: str | None = None
+    display_name: str | None = None
+
+
+def step(alert: Alert, look: Look, now_ms: int) -> Transition | None:
+    """The transition that a look at the target makes; None when the state stays."""
+    target, judgement = look.target, look.judgement
+    state = next_state(alert, target, judgement.verdict, now_ms)
+    if state is alert.state:
+        return None
+    resting = alert.state in _RESTING.values()
+    value = judgement.value
+    return Transition(
+        alert_id=alert_id(alert.subject, alert.sequence + 1),
+        target=alert.subject.target,
+        tenant=alert.subject.tenant,
+        scope=alert.subject.scope,
+        sequence=alert.sequence + 1,
+        from_state=alert.state,
+        to_state=state,
+        at_ms=now_ms,
+        reason=judgement.reason,
+        kpi=target.kpi,
+        window=target.window,
+        window_from_ms=look.window.from_ms,
+        window_to_ms=look.window.to_ms,
+        direction=target.direction,
+        low=None if target.low is None else float(target.low),
+        high=None if target.high is None else float(target.high),
+        value=None if value is None else value.value,
+        numerator=None if value is None else value.numerator,
+        denominator=None if value is None else value.denominator,
+        before=state if state not in _RESTING.values() else (alert.before if resting else alert.state),
+        team=look.team,
+        display_name=look.display_name,
+        owner=target.owner,
+    )
+
+
+def alert_after(transition: Transition) -> Alert:
+    """The alert in the state to which a transition has led."""
+    return Alert(
+        Subject(transition.target, transition.tenant, transition.scope),
+        transition.to_state,
+        transition.at_ms,
+        transition.sequence,
+        transition.before,
+    )
+
+
+def states_from_log(transitions: Iterable[Transition]) -> dict[Subject, Alert]:
+    """State of every subject: the first record of its highest sequence, in the order of the log."""
+    out: dict[Subject, Alert] = {}
+    for transition in transitions:
+        subject = Subject(transition.target, transition.tenant, transition.scope)
+        known = out.get(subject)
+        if known is None or transition.sequence > known.sequence:
+            out[subject] = alert_after(transition)
+    return out
+
+
+def alert_key(transition: Transition) -> bytes:
+    """Kafka key of a transition: `target/tenant/scope`, so that a subject has one ordered log."""
+    return f"{transition.target}/{transition.tenant}/{transition.scope}".encode("utf-8", "surrogatepass")
+
+
+encode_transition: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(Transition).decode
+
+
+def decode_transition(value: bytes) -> Transition:
+    """The transition in a record of the alert log; raises `msgspec.DecodeError` when it is none."""
+    return _decode(value)
+
+
+def explain(transition: Transition) -> str:
+    """The alert in one line: who, what, how many, the bound, and the formula behind the number."""
+    who = transition.display_name or transition.scope
+    number = "no value" if transition.value is None else f"{transition.value:.6g}"
+    cases = "" if transition.denominator is None else f" (n {transition.denominator})"
+    bounds = [f"at least {transition.low:.6g}"] if transition.low is not None else []
+    bounds += [f"at most {transition.high:.6g}"] if transition.high is not None else []
+    unit = BY_NAME[transition.kpi].unit
+    return (
+        f"{who}: {transition.kpi} {number}{cases}, target {transition.target} {' and '.join(bounds)} {unit}, "
+        f"{transition.window}, {transition.to_state} ({transition.reason}); {definition(BY_NAME[transition.kpi])}"
+    )

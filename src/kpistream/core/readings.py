@@ -1,0 +1,179 @@
+"""Readings: what one agent, team or tenant shows for one window, and how often it is published.
+
+A reading is a view of a tally at a moment: measures by name, every KPI with what it was made of, and
+where each target stands. It is never added and never the source of another number. `Pacer` decides when
+a changed reading goes out: at once after a quiet second, then at most once a second.
+"""
+
+from collections import deque
+from collections.abc import Hashable, Mapping
+from typing import Final, Generic, NamedTuple, TypeVar
+
+import msgspec
+
+from kpistream.core.alerts import State
+from kpistream.core.kpis import DEFAULT_LIMITS, Family, Limits, Value, evaluate_all
+from kpistream.core.measures import named
+from kpistream.core.targets import Direction, Judgement, Target, Why
+from kpistream.core.windows import Window
+
+
+class TargetReading(msgspec.Struct, frozen=True):
+    """Where one target stands."""
+
+    kpi: str
+    state: State
+    reason: Why
+    direction: Direction
+    low: float | None = None
+    high: float | None = None
+    minimum_sample: int = 1
+    value: float | int | None = None
+    numerator: int | None = None
+    denominator: int | None = None
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """The numbers of one scope over one window, as they were known at `as_of_ms`."""
+
+    tenant: str
+    scope: str
+    """`agent:ID`, `queue:NAME`, `campaign:NAME`, `team:NAME` or `tenant`."""
+    window: str
+    from_ms: int
+    to_ms: int
+    as_of_ms: int
+    provisional: bool
+    """True while the worker recovers or lags: the numbers may still be too small."""
+    measures: dict[str, int | dict[str, int]]
+    kpis: dict[str, Value]
+    kpis_by_member: dict[str, Family]
+    """KPIs with one value for each currency or scale."""
+    targets: dict[str, TargetReading]
+    team: str | None = None
+    display_name: str | None = None
+
+
+class About(NamedTuple):
+    """Whom a reading is about and how to show them."""
+
+    tenant: str
+    scope: str
+    team: str | None = None
+    display_name: str | None = None
+
+
+class Shown(NamedTuple):
+    """A window's name and span, the moment, and whether the numbers are complete."""
+
+    name: str
+    window: Window
+    as_of_ms: int
+    provisional: bool = False
+
+
+def read(
+    about: About,
+    shown: Shown,
+    tally: Mapping[int, int],
+    targets: Mapping[str, TargetReading] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Reading:
+    """The reading of a tally."""
+    values = evaluate_all(tally, limits)
+    return Reading(
+        tenant=about.tenant,
+        scope=about.scope,
+        window=shown.name,
+        from_ms=shown.window.from_ms,
+        to_ms=shown.window.to_ms,
+        as_of_ms=shown.as_of_ms,
+        provisional=shown.provisional,
+        measures=named(tally),
+        kpis={name: value for name, value in values.items() if isinstance(value, Value)},
+        kpis_by_member={name: value for name, value in values.items() if isinstance(value, dict)},
+        targets=dict(targets or {}),
+        team=about.team,
+        display_name=about.display_name,
+    )
+
+
+def target_reading(target: Target, state: State, judgement: Judgement) -> TargetReading:
+    """Where a target stands after a look at it."""
+    value = judgement.value or Value(None, 0, None)
+    return TargetReading(
+        kpi=target.kpi,
+        state=state,
+        reason=judgement.reason,
+        direction=target.direction,
+        low=None if target.low is None else float(target.low),
+        high=None if target.high is None else float(target.high),
+        minimum_sample=target.minimum_sample,
+        value=value.value,
+        numerator=None if judgement.value is None else value.numerator,
+        denominator=value.denominator,
+    )
+
+
+def reading_key(reading: Reading) -> bytes:
+    """Kafka key of a reading: `tenant/scope/window`; the latest record of a key is the reading."""
+    return f"{reading.tenant}/{reading.scope}/{reading.window}".encode("utf-8", "surrogatepass")
+
+
+encode_reading: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(Reading).decode
+
+
+def decode_reading(value: bytes) -> Reading:
+    """The reading in a record of `kpi.readings`; raises `msgspec.DecodeError` when it is none."""
+    return _decode(value)
+
+
+PACE_MS: Final = 1000
+Paced = TypeVar("Paced", bound=Hashable)
+
+
+class Pacer(Generic[Paced]):
+    """When a changed key may go out: at once after `interval_ms` of quiet, else when that has passed.
+
+    The last change of a key always goes out, at most `interval_ms` after it happened. Cost follows what
+    changes and falls due, not the number of keys. `now_ms` here comes from a clock that never goes back.
+    """
+
+    def __init__(self, interval_ms: int = PACE_MS) -> None:
+        self._interval_ms = interval_ms
+        self._last_ms: dict[Paced, int] = {}
+        self._order: deque[tuple[int, Paced]] = deque()
+        self._waiting: set[Paced] = set()
+
+    def __len__(self) -> int:
+        """Keys that wait."""
+        return len(self._waiting)
+
+    def changed(self, key: Paced, now_ms: int) -> bool:
+        """True when the key may go out now; else it waits and `due` will name it."""
+        last_ms = self._last_ms.get(key)
+        if last_ms is None or now_ms - last_ms >= self._interval_ms:
+            self._went_out(key, now_ms)
+            return True
+        self._waiting.add(key)
+        return False
+
+    def due(self, now_ms: int) -> list[Paced]:
+        """Keys that have waited long enough; they count as gone out now."""
+        out: list[Paced] = []
+        while self._order and now_ms - self._order[0][0] >= self._interval_ms:
+            last_ms, key = self._order.popleft()
+            if self._last_ms.get(key) != last_ms:
+                continue
+            del self._last_ms[key]
+            if key in self._waiting:
+                out.append(key)
+        for key in out:
+            self._went_out(key, now_ms)
+        return out
+
+    def _went_out(self, key: Paced, now_ms: int) -> None:
+        self._waiting.discard(key)
+        self._last_ms[key] = now_ms
+        self._order.append((now_ms, key))

@@ -1,0 +1,156 @@
+"""Targets: what a KPI should reach, and whether a tally reaches it.
+
+A target is met at exactly its bound. The comparison is exact: integers and fractions, never floats.
+Too few cases are no verdict: a share of four calls says nothing. This is the simple target, judged on
+the point; evidence that may be looked at all day is a later judge with the same result.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from fractions import Fraction
+from typing import Final
+
+import msgspec
+
+from kpistream.core.kpis import BY_NAME, DEFAULT_LIMITS, Better, Kpi, Limits, Value, evaluate
+
+
+class Direction(StrEnum):
+    """On which side of its bound a target is met."""
+
+    AT_LEAST = "at_least"
+    AT_MOST = "at_most"
+    BETWEEN = "between"
+
+
+class Scope(StrEnum):
+    """For whom a target is judged, each on their own."""
+
+    TENANT = "tenant"
+    TEAM = "team"
+    AGENT = "agent"
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A KPI, a window and a bound that should hold, for every agent, team or tenant it covers."""
+
+    name: str
+    kpi: str
+    window: str
+    direction: Direction
+    low: Fraction | None = None
+    """Bound from below, in the KPI's unit: of `at_least` and `between`."""
+    high: Fraction | None = None
+    """Bound from above, in the KPI's unit: of `at_most` and `between`."""
+    minimum_sample: int = 1
+    """Cases (the KPI's denominator) below which there is no verdict; not for KPIs that only count."""
+    scope: Scope = Scope.AGENT
+    member: str | None = None
+    """Currency or scale, for a KPI with one value for each."""
+    tenant: str | None = None
+    """Only this tenant, None for all."""
+    team: str | None = None
+    """Only this team and its agents, None for all."""
+    owner: str | None = None
+    hold_ms: int = 0
+    """How long the target must be missed before its alert fires."""
+    recover_hold_ms: int = 0
+    """How long the target must be met again before its alert is over."""
+
+
+class Verdict(StrEnum):
+    """What a look at a target found."""
+
+    MET = "met"
+    MISSED = "missed"
+    TOO_LITTLE = "too-little"
+    """Too few cases to say anything: whatever was known still is."""
+    NO_DATA = "no-data"
+    """The data are not there or not complete: nothing may be concluded."""
+    OFF_SHIFT = "off-shift"
+    """Nobody is at work; the target rests."""
+
+
+class Why(StrEnum):
+    """Reason of a verdict: the closed list that alerts, readings and docs share."""
+
+    WITHIN_BOUND = "within-bound"
+    BELOW_BOUND = "below-bound"
+    ABOVE_BOUND = "above-bound"
+    NO_CASES = "no-cases"
+    SAMPLE_TOO_SMALL = "sample-too-small"
+    CATCHING_UP = "catching-up"
+    HISTORY_UNREACHABLE = "history-unreachable"
+    OFF_SHIFT = "off-shift"
+    NOT_COVERED = "not-covered"
+    """The scope has left the team, or the target has left the settings."""
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """A verdict with its reason and the numbers that it rests on."""
+
+    verdict: Verdict
+    reason: Why
+    value: Value | None = None
+    """None when there was nothing to evaluate."""
+
+
+CATCHING_UP: Final = Judgement(Verdict.NO_DATA, Why.CATCHING_UP)
+"""For a worker that recovers or lags: it knows too little of the present to judge."""
+HISTORY_UNREACHABLE: Final = Judgement(Verdict.NO_DATA, Why.HISTORY_UNREACHABLE)
+OFF_SHIFT: Final = Judgement(Verdict.OFF_SHIFT, Why.OFF_SHIFT)
+NOT_COVERED: Final = Judgement(Verdict.OFF_SHIFT, Why.NOT_COVERED)
+"""For an alert whose target no longer covers its scope: it is suspended, not recovered."""
+
+
+def default_direction(kpi: Kpi) -> Direction:
+    """The side on which the KPI is good; a band needs both bounds."""
+    return {Better.HIGHER: Direction.AT_LEAST, Better.LOWER: Direction.AT_MOST, Better.BAND: Direction.BETWEEN}[
+        kpi.better
+    ]
+
+
+def exact(kpi: Kpi, value: Value) -> Fraction | None:
+    """The value as a fraction, None when there is none."""
+    if value.value is None:
+        return None
+    if value.denominator is None:
+        return Fraction(value.numerator)
+    return Fraction(kpi.times * value.numerator, kpi.over * value.denominator)
+
+
+def judge(target: Target, tally: Mapping[int, int], limits: Limits = DEFAULT_LIMITS) -> Judgement:
+    """Whether a tally of the target's window meets it."""
+    kpi = BY_NAME[target.kpi]
+    found = evaluate(kpi, tally, limits)
+    if isinstance(found, dict):
+        assert target.member is not None, target
+        value = found.get(target.member)
+        if value is None:
+            value = Value(None, 0, 0) if kpi.denominator is not None else Value(0, 0, None)
+    else:
+        value = found
+    seen = exact(kpi, value)
+    if seen is None:
+        return Judgement(Verdict.TOO_LITTLE, Why.NO_CASES, value)
+    if value.denominator is not None and value.denominator < target.minimum_sample:
+        return Judgement(Verdict.TOO_LITTLE, Why.SAMPLE_TOO_SMALL, value)
+    if target.low is not None and seen < target.low:
+        return Judgement(Verdict.MISSED, Why.BELOW_BOUND, value)
+    if target.high is not None and seen > target.high:
+        return Judgement(Verdict.MISSED, Why.ABOVE_BOUND, value)
+    return Judgement(Verdict.MET, Why.WITHIN_BOUND, value)
+
+
+def covers(target: Target, tenant: str, scope: str, team: str) -> bool:
+    """True when the target is judged for a scope (`agent:ID`, `team:NAME` or `tenant`) of a tenant and team."""
+    return scope.partition(":")[0] == target.scope and target.tenant in (None, tenant) and target.team in (None, team)
+
+
+def team_scope(team: str) -> str:
+    """Scope text of a team in readings and alerts: `team:NAME`."""
+    return f"team:{team}"
+
+
+TENANT_SCOPE: Final = "tenant"
+"""Scope text of a whole tenant in readings and alerts."""

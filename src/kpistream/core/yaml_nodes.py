@@ -1,0 +1,181 @@
+"""YAML read with its line numbers: every fault is `file:line key: fact`, and all of them come at once.
+
+Scalars stay the text that was written: `no`, `0010` and `NO_SERVER` mean themselves, never a boolean or a
+number. Anchors work; merge keys and tags do not.
+"""
+
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from typing import NamedTuple
+
+import yaml
+
+from kpistream.errors import ConfigError
+
+_MAX_DEPTH = 12
+
+
+class Where(NamedTuple):
+    """A place in a file of settings: its line (from 1) and the key as a dotted path."""
+
+    line: int
+    key: str
+
+
+class Faults:
+    """The faults of one file, in order of line; `raise_if_any` turns them into one ConfigError."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self._found: list[tuple[int, str]] = []
+
+    def add(self, where: Where, fact: str) -> None:
+        """Note a fault."""
+        text = f"{self.file}:{where.line} {where.key}: {fact}"
+        if (where.line, text) not in self._found:
+            self._found.append((where.line, text))
+
+    @property
+    def facts(self) -> list[str]:
+        """The faults that were noted, by line."""
+        return [text for _, text in sorted(self._found, key=lambda fault: fault[0])]
+
+    def raise_if_any(self) -> None:
+        """Raise every fault that was noted."""
+        if self._found:
+            raise ConfigError(self.facts)
+
+
+class Node(NamedTuple):
+    """One value of the file: text, list or mapping."""
+
+    where: Where
+    value: "str | list[Node] | dict[str, Node]"
+
+
+def parse(text: str, faults: Faults) -> Node:
+    """The document as nodes. Raises: ConfigError when it is not YAML."""
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{faults.file}:{line} yaml: {error.problem or error.context}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{faults.file}:1 yaml: {str(error).splitlines()[0]}") from error
+    if root is None:
+        raise ConfigError(f"{faults.file}:1 yaml: the file is empty")
+    return _node(root, "", faults, 0)
+
+
+def _node(node: yaml.Node, key: str, faults: Faults, depth: int) -> Node:
+    where = Where(node.start_mark.line + 1, key)
+    if depth > _MAX_DEPTH:
+        raise ConfigError(f"{faults.file}:{where.line} {key}: nested deeper than {_MAX_DEPTH} levels")
+    if isinstance(node, yaml.ScalarNode):
+        return Node(where, node.value)
+    if isinstance(node, yaml.SequenceNode):
+        return Node(
+            where,
+            [_node(item, f"{key}[{n}]", faults, depth + 1) for n, item in enumerate(node.value)],
+        )
+    children: dict[str, Node] = {}
+    for name_node, value_node in node.value:
+        if not isinstance(name_node, yaml.ScalarNode):
+            faults.add(
+                Where(name_node.start_mark.line + 1, key or "yaml"),
+                "a key must be text",
+            )
+            continue
+        name = name_node.value
+        path = f"{key}.{name}" if key else name
+        if name in children:
+            faults.add(Where(name_node.start_mark.line + 1, path), "key appears twice")
+        child = _node(value_node, path, faults, depth + 1)
+        # A block's own mark is its first inner line; the line that people look for is that of the key.
+        children[name] = child._replace(where=Where(name_node.start_mark.line + 1, path))
+    return Node(where, children)
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """`, did you mean "x"?` when something known is close to the name, else nothing."""
+    close = get_close_matches(name, list(known), 1, 0.7)
+    return f', did you mean "{close[0]}"?' if close else ""
+
+
+class Section:
+    """A mapping node whose keys are taken one by one; `finish` complains about those that nobody took."""
+
+    def __init__(self, node: Node, faults: Faults) -> None:
+        self.where = node.where
+        self.faults = faults
+        self._taken: set[str] = set()
+        self._children: dict[str, Node] = {}
+        if isinstance(node.value, dict):
+            self._children = node.value
+        else:
+            self.fault("must be a mapping of keys to values")
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._children
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._children)
+
+    def fault(self, fact: str, key: str = "") -> None:
+        """Note a fault at one of the keys, or at the section itself."""
+        where = self._children[key].where if key in self._children else self.where
+        if key and key not in self._children:
+            where = Where(where.line, f"{where.key}.{key}" if where.key else key)
+        self.faults.add(where if where.key else Where(where.line, "mapping"), fact)
+
+    def node(self, key: str) -> Node | None:
+        """The raw node of a key, or None."""
+        self._taken.add(key)
+        return self._children.get(key)
+
+    def text(self, key: str) -> str | None:
+        """The text of a key, or None when it is absent."""
+        node = self.node(key)
+        if node is None:
+            return None
+        if isinstance(node.value, str):
+            return node.value
+        self.fault("must be one text", key)
+        return None
+
+    def texts(self, key: str) -> list[str]:
+        """The list of texts of a key; one text stands for a list of one."""
+        node = self.node(key)
+        if node is None:
+            return []
+        if isinstance(node.value, str):
+            return [node.value]
+        if isinstance(node.value, list) and all(isinstance(item.value, str) for item in node.value):
+            return [str(item.value) for item in node.value]
+        self.fault("must be a text or a list of texts", key)
+        return []
+
+    def choice(self, key: str, allowed: Iterable[str], default: str) -> str:
+        """One of the allowed texts."""
+        value = self.text(key)
+        options = tuple(allowed)
+        if value is None or value in options:
+            return default if value is None else value
+        self.fault(f'"{value}" is none of {", ".join(options)}{near(value, options)}', key)
+        return default
+
+    def nodes(self, key: str) -> list[Node]:
+        """The items of a list; absent is empty."""
+        node = self.node(key)
+        if node is None:
+            return []
+        if isinstance(node.value, list):
+            return node.value
+        self.fault("must be a list", key)
+        return []
+
+    def finish(self) -> None:
+        """Complain about every key that nobody asked for."""
+        for key in self._children:
+            if key not in self._taken:
+                self.fault(f"unknown key{near(key, self._taken)}", key)
