@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from kpistream.core.events import CallEnded, DealClosed, MovedFrom, SurveyCompleted
+from kpistream.core.events import CallEnded, DealClosed, Event, MovedFrom, SurveyCompleted
 from kpistream.core.yaml_nodes import Faults, Node, Section, Where, near, parse
 from kpistream.sources.field_schema import kind_of, read_spec, read_zone
 from kpistream.sources.fields import Spec
@@ -17,7 +17,7 @@ from kpistream.sources.predicates import Predicate, read_predicate
 from kpistream.sources.rows import Format
 
 FORMATS: Final = ("csv", "tsv", "jsonl")
-MODELS: Final = {
+MODELS: Final[dict[str, type[Event]]] = {
     "call.ended": CallEnded,
     "deal.closed": DealClosed,
     "survey.completed": SurveyCompleted,
