@@ -3,15 +3,13 @@ CREATE TABLE IF NOT EXISTS kpi_roster (
     version UInt64,
     tenant LowCardinality(String),
     agent_id String,
-    name String,
-    team LowCardinality(String),
-    tier LowCardinality(String),
-    zone LowCardinality(String),
-    active_from DateTime64(3, 'UTC'),
-    active_to Nullable(DateTime64(3, 'UTC')),
-    aliases Map(String, String),
+    attribute LowCardinality(String),
+    source LowCardinality(String),
+    value String,
+    valid_from Nullable(DateTime64(3, 'UTC')),
+    valid_to Nullable(DateTime64(3, 'UTC')),
     inserted_at DateTime64(3, 'UTC') DEFAULT now64(3)
 )
 ENGINE = ReplacingMergeTree(inserted_at)
-ORDER BY (version, tenant, agent_id, active_from)
+ORDER BY (version, tenant, agent_id, attribute, source, value, ifNull(valid_from, toDateTime64(0, 3, 'UTC')))
 SETTINGS non_replicated_deduplication_window = 0;

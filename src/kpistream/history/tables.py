@@ -9,7 +9,7 @@ from typing import Final
 
 from kpistream.core import measures as m
 from kpistream.core.currencies import NUMERIC
-from kpistream.core.decoding import CallFields, DealFields, SurveyFields
+from kpistream.core.fields import CallFields, DealFields, SurveyFields
 
 PANES: Final = "kpi_panes"
 FACTS: Final = "kpi_facts"
@@ -137,15 +137,45 @@ def sums() -> str:
     return ", ".join([*scalars, *(f"sumMap({name})" for name in FAMILY_COLUMNS)])
 
 
+ALERT_COLUMNS: Final[dict[str, str]] = {
+    "target": NAME,
+    "tenant": NAME,
+    "scope": "String",
+    "sequence": "UInt64",
+    "alert_id": "String",
+    "from_state": NAME,
+    "to_state": NAME,
+    "at": INSTANT,
+    "reason": NAME,
+    "kpi": NAME,
+    "window": NAME,
+    "window_from": INSTANT,
+    "window_to": INSTANT,
+    "direction": NAME,
+    "low": "Nullable(Float64)",
+    "high": "Nullable(Float64)",
+    "value": "Nullable(Float64)",
+    "numerator": "Nullable(Int64)",
+    "denominator": "Nullable(Int64)",
+    "before": NAME,
+    "team": "LowCardinality(Nullable(String))",
+    "display_name": "Nullable(String)",
+    "owner": "LowCardinality(Nullable(String))",
+    "topic": NAME,
+    "partition": "UInt32",
+    "offset": "UInt64",
+    "precedence": "UInt64",
+}
+"""Columns of a transition. `precedence` falls with the offset: the first record of a sequence stands."""
+
 ROSTER_COLUMNS: Final[dict[str, str]] = {
     "version": "UInt64",
     "tenant": NAME,
     "agent_id": "String",
-    "name": "String",
-    "team": NAME,
-    "tier": NAME,
-    "zone": NAME,
-    "active_from": INSTANT,
-    "active_to": f"Nullable({INSTANT})",
-    "aliases": "Map(String, String)",
+    "attribute": NAME,
+    "source": NAME,
+    "value": "String",
+    "valid_from": f"Nullable({INSTANT})",
+    "valid_to": f"Nullable({INSTANT})",
 }
+"""What a roster says about a person: `attribute` is active, name, team, tier, zone or alias (of `source`)."""

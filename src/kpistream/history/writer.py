@@ -5,14 +5,16 @@ that `recompute` makes equals the one that a worker would have published for the
 same version, tombstones counted.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from kpistream.core import measures as m
-from kpistream.core.decoding import RetractedFields
+from kpistream.core.alerts import Transition
+from kpistream.core.fields import RetractedFields
 from kpistream.core.placing import Accepted, Place, rank_parts
+from kpistream.core.roster import ALWAYS_FROM_MS, ALWAYS_TO_MS, Dated, Person, Roster
 from kpistream.core.rows import PaneRow
 from kpistream.history import tables
 from kpistream.history.store import Insert, Store
@@ -31,29 +33,23 @@ class Fact(NamedTuple):
     timestamp_ms: int
 
 
-class RosterRow(NamedTuple):
-    """One person's membership, as one version of the settings states it."""
+class AlertRecord(NamedTuple):
+    """A transition and the record that brought it."""
 
-    tenant: str
-    agent_id: str
-    name: str
-    team: str
-    tier: str
-    zone: str
-    active_from_ms: int
-    active_to_ms: int | None
-    aliases: Mapping[str, str]
-    """Source -> that system's id for the person."""
+    transition: Transition
+    topic: str
+    partition: int
+    offset: int
 
 
-def pane_insert(rows: Sequence[PaneRow], pane_ms: int | None = None) -> Insert:
+def pane_insert(rows: Sequence[PaneRow]) -> Insert:
     """Rows of `kpi_panes`."""
     places = [row.place for row in rows]
     values: list[Sequence[Any]] = [
         [place.tenant for place in places],
         [place.scope for place in places],
         [place.start_ms for place in places],
-        [row.pane_ms if pane_ms is None else pane_ms for row in rows],
+        [row.pane_ms for row in rows],
         *_measures([[item for pair in row.tally.items() for item in pair] for row in rows]),
         [row.version for row in rows],
     ]
@@ -161,7 +157,54 @@ GROUP BY tenant, scope, start
 """
 
 
-def roster_insert(version: int, rows: Sequence[RosterRow]) -> Insert:
+_LAST_OFFSET: Final = (1 << 63) - 1
+_RENAMED: Final = {"at": "at_ms", "window_from": "window_from_ms", "window_to": "window_to_ms"}
+_TRANSITION: Final = tuple(
+    (attrgetter(_RENAMED.get(name, name)), type_ == tables.NAME)
+    for name, type_ in tables.ALERT_COLUMNS.items()
+    if name not in ("topic", "partition", "offset", "precedence")
+)
+
+
+def alert_insert(records: Sequence[AlertRecord]) -> Insert:
+    """Rows of `kpi_alerts`; of two records with one sequence the earlier one in the log stands."""
+    transitions = [record.transition for record in records]
+    values: list[Sequence[Any]] = [
+        *([str(get(each)) if text else get(each) for each in transitions] for get, text in _TRANSITION),
+        [record.topic for record in records],
+        [record.partition for record in records],
+        [record.offset for record in records],
+        [_LAST_OFFSET - record.offset for record in records],
+    ]
+    return Insert(tables.ALERTS, tables.ALERT_COLUMNS, values)
+
+
+def roster_insert(version: int, roster: Roster) -> Insert:
     """Rows of `kpi_roster`: a whole roster, as version `version` of the settings states it."""
-    values: list[Sequence[Any]] = [[version] * len(rows), *zip(*rows, strict=True)] if rows else [[]]
-    return Insert(tables.ROSTER, tables.ROSTER_COLUMNS, values)
+    rows = [
+        (
+            version,
+            tenant.tenant,
+            person.agent_id,
+            attribute,
+            source,
+            dated.value,
+            None if dated.from_ms == ALWAYS_FROM_MS else dated.from_ms,
+            None if dated.to_ms == ALWAYS_TO_MS else dated.to_ms,
+        )
+        for tenant in roster.tenants.values()
+        for person in tenant.people.values()
+        for attribute, source, dated in _said_of(person)
+    ]
+    return Insert(tables.ROSTER, tables.ROSTER_COLUMNS, list(zip(*rows, strict=True)) or [[]])
+
+
+def _said_of(person: Person) -> Iterator[tuple[str, str, Dated]]:
+    yield "active", "", person.active
+    said = {"name": person.names, "team": person.teams, "tier": person.tiers, "zone": person.zones}
+    for attribute, history in said.items():
+        for dated in history:
+            yield attribute, "", dated
+    for source, history in person.aliases.items():
+        for dated in history:
+            yield "alias", source, dated

@@ -1,0 +1,71 @@
+"""Shards: what the sink holds of one partition number between two commits.
+
+Partition p of events, panes and alerts is one shard: facts that are not written yet, rows and marks
+(`core/rows.py` decides which are due), transitions, and how far each topic was read. A shard belongs to
+one assignment; when the partition is lost it is dropped and whoever has it next reads again.
+"""
+
+import msgspec
+
+from kpistream.core.alerts import decode_transition
+from kpistream.core.rows import RowPlan
+from kpistream.errors import EventRejected
+from kpistream.history.writer import AlertRecord, Fact
+from kpistream.log.reading import EventReader
+from kpistream.log.records import LogRecord
+
+UNREAD = -1
+
+
+class Shard:
+    """One partition number. Not thread-safe."""
+
+    def __init__(self, number: int, reader: EventReader) -> None:
+        self.number = number
+        self.plan = RowPlan()
+        self.facts: list[Fact] = []
+        self.alerts: list[AlertRecord] = []
+        self.events_next = UNREAD
+        """Next offset of the events to read; everything before it is in `facts` or in the store."""
+        self.alerts_next = UNREAD
+        self.skipped = 0
+        """Events that were refused or are on a partition that is not theirs: the worker answers for them."""
+        self._reader = reader
+
+    @property
+    def pending(self) -> int:
+        """Rows that wait to be written."""
+        return len(self.facts) + len(self.alerts) + self.plan.pending_rows
+
+    def starts_at(self, events_offset: int) -> None:
+        """Everything before this offset of the events is in the store: it was committed, or there is nothing."""
+        self.events_next = max(self.events_next, events_offset)
+        self.plan.facts_written(events_offset)
+
+    def take_event(self, record: LogRecord) -> None:
+        """An event becomes a fact; what the contract refuses and what is on a wrong partition does not."""
+        self.events_next = record.offset + 1
+        try:
+            event = self._reader.read(record)
+        except EventRejected:
+            self.skipped += 1
+            return
+        if self._reader.home(event.key) != self.number:
+            self.skipped += 1
+            return
+        self.facts.append(Fact(event, record.topic, record.partition, record.offset, record.timestamp))
+
+    def take_pane(self, record: LogRecord) -> None:
+        """A record of the pane topic; raises ValueError when it is not one of ours."""
+        self.plan.read(record.offset, record.key or b"", record.value)
+
+    def take_alert(self, record: LogRecord) -> None:
+        """A transition; raises ValueError when it is none."""
+        self.alerts_next = record.offset + 1
+        if record.value is None:
+            return
+        try:
+            transition = decode_transition(record.value)
+        except msgspec.MsgspecError as error:
+            raise ValueError(f"no transition: {error}") from error
+        self.alerts.append(AlertRecord(transition, record.topic, record.partition, record.offset))
