@@ -24,8 +24,8 @@ from kpistream.core.changelog import (
     parse,
     start_of_key,
 )
-from kpistream.core.measures import Tally
-from kpistream.core.panes import Joined, Pane, chunk_count
+from kpistream.core.measures import Contribution, Tally
+from kpistream.core.panes import Joined, Pane, chunk_count, unpack
 from kpistream.core.placing import REVISION_SHIFT, Accepted, Place
 
 NOTHING = -1
@@ -309,6 +309,11 @@ class Partition:
         """True when a snapshot would hold something new."""
         at = self.at
         return bool(at.dirty or at.retractions or at.marks) or at.next_offset > at.acknowledged
+
+    def standing(self, identity: str) -> list[tuple[Place, int, Contribution]]:
+        """Live entries of an identity: place, rank and contribution."""
+        entries = [(pane.place, unpack(pane.entries[identity])) for pane in self._homes_of(identity)]
+        return [(place, entry.rank, entry.contribution) for place, entry in entries]
 
     def live_panes(self) -> Iterator[Pane]:
         """All live panes, in no order."""

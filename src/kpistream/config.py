@@ -1,0 +1,150 @@
+"""Configuration: the only reader of environment variables and configuration files.
+
+Every setting has a name, a default, a unit and a line of help here; `docs/reference/configuration.md` is
+generated from this table. All faults are reported at once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from ssl import create_default_context
+from typing import Any
+
+from kpistream.errors import ConfigError
+
+_MINUTE_MS = 60_000
+_HOUR_MS = 3_600_000
+_DAY_MS = 24 * _HOUR_MS
+
+
+def _setting(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Settings of a process. The environment variable of `pane_minutes` is `KPISTREAM_PANE_MINUTES`."""
+
+    broker: str = _setting("127.0.0.1:9092", "Kafka bootstrap servers, host:port, comma separated")
+    topic_prefix: str = _setting("kpi.", "prefix of all topic names")
+    store: str = _setting("", "ClickHouse: http(s)://user:password@host:port/database, or a directory for the embedded engine")
+    settings: str = _setting("", "directory with roster.yaml and targets.yaml")
+    group: str = _setting("kpistream", "prefix of the consumer groups; the worker's group is PREFIX-worker")
+    instance: str = _setting("", "static group member name of this process (a pod's ordinal); empty: dynamic membership")
+    pane_minutes: int = _setting(5, "pane size in minutes; must divide 15; fixed for the life of the topics")
+    horizon_hours: int = _setting(36, "how long panes stay live behind the newest record, in hours")
+    history: bool = _setting(True, "false: no sink runs; events for closed panes are dead-lettered")
+    flush_ms: int = _setting(250, "time between flushes of a partition, in ms")
+    session_timeout_s: int = _setting(15, "group session timeout, in seconds")
+    publish_timeout_s: int = _setting(60, "a publish that takes longer ends the process, in seconds")
+    stall_timeout_s: int = _setting(120, "no progress with lag for longer than this ends the process, in seconds")
+    events_retention_days: int = _setting(14, "least retention of the events topic, in days")
+    metrics_host: str = _setting("127.0.0.1", "address of the Prometheus endpoint")
+    metrics_port: int = _setting(9090, "port of the Prometheus endpoint; 0 takes a free one, -1 switches it off")
+    agent_metrics: int = _setting(0, "export KPIs of at most this many agents to Prometheus; 0: none")
+    sink_rows: int = _setting(20_000, "rows of one insert at most")
+    sink_ms: int = _setting(1000, "time between inserts of the sink, in ms")
+    security_protocol: str = _setting("PLAINTEXT", "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")
+    sasl_mechanism: str = _setting("PLAIN", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+    sasl_username: str = _setting("", "SASL user name")
+    sasl_password: str = _setting("", "SASL password; KPISTREAM_SASL_PASSWORD_FILE names a file instead")
+    ssl_ca_file: str = _setting("", "certificate authority of the brokers (PEM); empty: the system's")
+    embedded: bool = _setting(False, "the broker is the embedded one: no topic checks, record times are events' own")
+
+    @property
+    def pane_ms(self) -> int:
+        """Pane size in ms."""
+        return self.pane_minutes * _MINUTE_MS
+
+    @property
+    def horizon_ms(self) -> int:
+        """Horizon in ms."""
+        return self.horizon_hours * _HOUR_MS
+
+    @property
+    def events_retention_ms(self) -> int:
+        """Least retention of the events topic in ms."""
+        return self.events_retention_days * _DAY_MS
+
+    @property
+    def worker_group(self) -> str:
+        """Consumer group of the workers (and Faust's application id)."""
+        return f"{self.group}-worker"
+
+    @property
+    def sink_group(self) -> str:
+        """Consumer group of the sinks."""
+        return f"{self.group}-sink"
+
+    def connection(self) -> dict[str, Any]:
+        """Arguments for aiokafka clients."""
+        out: dict[str, Any] = {"bootstrap_servers": self.broker, "security_protocol": self.security_protocol}
+        if "SSL" in self.security_protocol:
+            out["ssl_context"] = create_default_context(cafile=self.ssl_ca_file or None)
+        if self.security_protocol.startswith("SASL"):
+            out["sasl_mechanism"] = self.sasl_mechanism
+            out["sasl_plain_username"] = self.sasl_username
+            out["sasl_plain_password"] = self.sasl_password
+        return out
+
+
+def load(environment: Mapping[str, str], **overrides: Any) -> Config:
+    """Configuration from `KPISTREAM_*` variables; `overrides` (command line) win unless None. Raises ConfigError."""
+    values: dict[str, Any] = {}
+    faults: list[str] = []
+    known = {setting.name: setting for setting in fields(Config)}
+    for name, setting in known.items():
+        variable = f"KPISTREAM_{name.upper()}"
+        text = environment.get(variable)
+        if text is None and f"{variable}_FILE" in environment:
+            text = Path(environment[f"{variable}_FILE"]).read_text(encoding="utf-8").strip()
+        if text is not None:
+            try:
+                values[name] = _parse(text, type(setting.default))
+            except ValueError:
+                faults.append(f"{variable}: {text!r} is not a {_KINDS[type(setting.default)]}")
+    values.update({name: value for name, value in overrides.items() if value is not None})
+    config = Config(**values)
+    faults += _check(config)
+    if faults:
+        raise ConfigError(faults)
+    return config
+
+
+def yaml_files(directory: str) -> dict[str, str]:
+    """Text of every YAML file of a settings directory, by path. Raises ConfigError when there is none."""
+    found = sorted(path for path in Path(directory).glob("*") if path.suffix in (".yaml", ".yml"))
+    if not found:
+        raise ConfigError(f"settings directory {directory!r} holds no YAML file")
+    return {str(path): path.read_text(encoding="utf-8") for path in found}
+
+
+_KINDS = {int: "whole number", bool: "yes or no", str: "text"}
+
+
+def _parse(text: str, kind: type) -> Any:
+    if kind is bool:
+        lowered = text.strip().lower()
+        if lowered in ("1", "true", "yes", "on"):
+            return True
+        if lowered in ("0", "false", "no", "off"):
+            return False
+        raise ValueError(text)
+    return kind(text)
+
+
+def _check(config: Config) -> list[str]:
+    faults = []
+    if config.pane_minutes not in (1, 3, 5, 15):
+        faults.append(f"KPISTREAM_PANE_MINUTES: {config.pane_minutes} does not divide 15 minutes (1, 3, 5 or 15)")
+    if config.horizon_hours < 1:
+        faults.append(f"KPISTREAM_HORIZON_HOURS: {config.horizon_hours} h is below 1 h")
+    if config.flush_ms < 10:
+        faults.append(f"KPISTREAM_FLUSH_MS: {config.flush_ms} ms is below 10 ms")
+    if config.security_protocol not in ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"):
+        faults.append(f"KPISTREAM_SECURITY_PROTOCOL: {config.security_protocol!r} is not one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL")
+    if config.events_retention_ms <= config.horizon_ms:
+        faults.append(
+            f"KPISTREAM_EVENTS_RETENTION_DAYS: {config.events_retention_days} d is not longer than the horizon of {config.horizon_hours} h"
+        )
+    return faults

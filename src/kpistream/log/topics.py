@@ -1,0 +1,123 @@
+"""Topics: their names, what each must look like, and which partition a key belongs to.
+
+One topic for all events, so that one agent has one ordered log. Partition numbers of `events`, `panes`
+and `alerts` correspond: what follows from events of partition 3 is in partition 3.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+_HOUR_MS: Final = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """How a topic must be configured."""
+
+    name: str
+    config: tuple[tuple[str, str], ...]
+    co_partitioned: bool
+    """True when it must have as many partitions as the events topic; else it is made with one."""
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Names of all topics, under one prefix."""
+
+    prefix: str = "kpi."
+
+    @property
+    def events(self) -> str:
+        """Canonical events and retractions."""
+        return self.prefix + "events"
+
+    @property
+    def panes(self) -> str:
+        """Changelog of the panes, and the roll-up stream that the sink reads."""
+        return self.prefix + "panes"
+
+    @property
+    def readings(self) -> str:
+        """Live numbers of agents, teams and tenants."""
+        return self.prefix + "readings"
+
+    @property
+    def team_panes(self) -> str:
+        """Sums of panes by tenant, for team numbers."""
+        return self.prefix + "team-panes"
+
+    @property
+    def alerts(self) -> str:
+        """Transitions of alerts."""
+        return self.prefix + "alerts"
+
+    @property
+    def dead_letters(self) -> str:
+        """Refused records with their reason and original bytes."""
+        return self.prefix + "dead-letters"
+
+    @property
+    def settings(self) -> str:
+        """What all roles must agree on: pane size, partition count, settings versions."""
+        return self.prefix + "settings"
+
+    def specs(self, events_retention_ms: int = 14 * 24 * _HOUR_MS) -> tuple[TopicSpec, ...]:
+        """All topics as they must be; events are kept for `events_retention_ms`."""
+        compacted = (
+            ("cleanup.policy", "compact"),
+            ("min.compaction.lag.ms", "60000"),
+            ("max.compaction.lag.ms", "600000"),
+            ("segment.ms", "600000"),
+            ("min.cleanable.dirty.ratio", "0.1"),
+        )
+        fading = (("cleanup.policy", "compact,delete"), ("retention.ms", str(72 * _HOUR_MS)), ("segment.ms", "600000"))
+        return (
+            TopicSpec(
+                self.events,
+                (
+                    ("cleanup.policy", "delete"),
+                    ("message.timestamp.type", "LogAppendTime"),
+                    ("retention.ms", str(events_retention_ms)),
+                ),
+                True,
+                "canonical events and retractions",
+            ),
+            TopicSpec(self.panes, compacted, True, "changelog of the panes, and the roll-up stream"),
+            TopicSpec(self.readings, fading, True, "live numbers"),
+            TopicSpec(self.team_panes, fading, True, "sums of panes by tenant"),
+            TopicSpec(
+                self.alerts,
+                (("cleanup.policy", "delete"), ("retention.ms", str(90 * 24 * _HOUR_MS))),
+                True,
+                "transitions of alerts",
+            ),
+            TopicSpec(
+                self.dead_letters,
+                (("cleanup.policy", "delete"), ("retention.ms", str(30 * 24 * _HOUR_MS))),
+                False,
+                "refused records",
+            ),
+            TopicSpec(self.settings, (("cleanup.policy", "compact"),), False, "what all roles agree on"),
+        )
+
+
+def murmur2(data: bytes) -> int:
+    """Kafka's murmur2, unsigned 32 bits, seed 0x9747b28c. Source: org.apache.kafka.common.utils.Utils.murmur2."""
+    length = len(data)
+    mask, m = 0xFFFFFFFF, 0x5BD1E995
+    h = (0x9747B28C ^ length) & mask
+    for i in range(0, length - 3, 4):
+        k = int.from_bytes(data[i : i + 4], "little") * m & mask
+        k = (k ^ (k >> 24)) * m & mask
+        h = (h * m & mask) ^ k
+    tail = data[length & ~3 :]
+    if tail:
+        h = (h ^ int.from_bytes(tail, "little")) * m & mask
+    h = (h ^ (h >> 13)) * m & mask
+    return h ^ (h >> 15)
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Partition of a key as Java's default partitioner (and aiokafka's) chooses it."""
+    return (murmur2(key) & 0x7FFFFFFF) % partitions

@@ -1,0 +1,67 @@
+"""Metrics: every Prometheus metric of every role, named and documented once.
+
+Base units only (seconds, bytes); conversions happen here. Labels are bounded: partitions, reasons,
+outcomes, windows, teams; agents only by opt-in with a cap.
+"""
+
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+_FLUSH_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class WorkerMetrics:
+    """What a worker shows."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, labels: Iterable[str] = ()) -> Counter:
+            return Counter(name, text, list(labels), registry=registry)
+
+        def gauge(name: str, text: str, labels: Iterable[str] = ()) -> Gauge:
+            return Gauge(name, text, list(labels), registry=registry)
+
+        def histogram(name: str, text: str) -> Histogram:
+            return Histogram(name, text, registry=registry, buckets=_FLUSH_BUCKETS)
+
+        self.events = counter("kpistream_events_total", "Records read from the events topic.")
+        self.outcomes = counter("kpistream_event_outcomes_total", "Accepted records by what became of them.", ["outcome"])
+        self.rejected = counter("kpistream_events_rejected_total", "Records sent to dead letters.", ["reason"])
+        self.moves = counter("kpistream_retractions_total", "Retractions written to the events topic.")
+        self.late = counter("kpistream_events_late_total", "Accepted events that occurred over one pane before their record.")
+        self.forwarded = counter("kpistream_events_forwarded_total", "Records sent on to the right partition.")
+        self.unknown_fields = counter(
+            "kpistream_events_with_unknown_fields_total", "Sampled records (1 of 64) that carry fields outside the contract."
+        )
+        self.lag = gauge("kpistream_lag_records", "Records not yet acknowledged.", ["partition"])
+        self.flush_seconds = histogram("kpistream_flush_seconds", "From snapshot to acknowledgement of one flush.")
+        self.publish_seconds = histogram("kpistream_publish_seconds", "Waiting for the broker in one flush.")
+        self.commit_age = gauge("kpistream_commit_age_seconds", "Since the last successful commit.", ["partition"])
+        self.panes = gauge("kpistream_live_panes", "Live panes in memory.", ["partition"])
+        self.state_bytes = gauge("kpistream_state_bytes", "Bytes of packed entries in memory.", ["partition"])
+        self.frontier_age = gauge("kpistream_frontier_age_seconds", "Distance of the frontier behind now.", ["partition"])
+        self.team_kpi = gauge("kpistream_team_kpi", "KPI of a team in a window.", ["tenant", "team", "kpi", "window"])
+        self.agent_kpi = gauge("kpistream_agent_kpi", "KPI of an agent (opt-in, capped).", ["tenant", "agent", "kpi", "window"])
+        self.alerts_firing = gauge("kpistream_alerts_firing", "Alerts that fire now.", ["tenant"])
+        self.tick_seconds = histogram("kpistream_tick_seconds", "One pass of the ticker.")
+
+
+class SinkMetrics:
+    """What a sink shows."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.facts = Counter("kpistream_sink_facts_total", "Fact rows confirmed by the store.", registry=registry)
+        self.rows = Counter("kpistream_sink_pane_rows_total", "Pane rows confirmed by the store.", registry=registry)
+        self.marks = Counter("kpistream_sink_marks_total", "Closed panes computed again from facts.", registry=registry)
+        self.alerts = Counter("kpistream_sink_alerts_total", "Alert rows confirmed by the store.", registry=registry)
+        self.retries = Counter("kpistream_sink_retries_total", "Inserts tried again.", registry=registry)
+        self.insert_seconds = Histogram(
+            "kpistream_sink_insert_seconds", "One confirmed insert.", registry=registry, buckets=_FLUSH_BUCKETS
+        )
+        self.lag = Gauge("kpistream_sink_lag_records", "Records not yet committed.", ["topic", "partition"], registry=registry)
+
+
+def serve(registry: CollectorRegistry, host: str, port: int) -> int:
+    """Serve the registry over HTTP; the port that was taken (useful with 0)."""
+    server, _ = start_http_server(port, addr=host, registry=registry)
+    return int(server.server_port)

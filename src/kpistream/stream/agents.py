@@ -1,0 +1,251 @@
+"""Agents: the worker's life: read batches, flush, tick, and stop in order or fail loudly.
+
+The composition root hands in clocks and settings. A failure anywhere ends `run` with an exception and
+without acknowledging; an orderly stop flushes, acknowledges, commits and leaves the group.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from faust.types import TP
+
+from kpistream.core.partition import PartitionSettings
+from kpistream.core.settings import Settings
+from kpistream.log.publisher import Publisher
+from kpistream.log.reading import EventReader
+from kpistream.log.topics import Topics
+from kpistream.metrics import WorkerMetrics
+from kpistream.stream.app import AppSettings, WorkerApp, make_app
+from kpistream.stream.decode import Decoder, Intake
+from kpistream.stream.flush import Flusher, FlushPorts, FlushSettings
+from kpistream.stream.state import Shard
+from kpistream.stream.teams import Teams
+from kpistream.stream.ticker import Ticker, TickerPorts
+
+log = logging.getLogger(__name__)
+
+_SINK_POLL_S = 2.0
+_TICK_S = 0.2
+_STOP_LIMIT_S = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """Everything a worker is told."""
+
+    app: AppSettings
+    topics: Topics
+    partition: PartitionSettings
+    live: Settings
+    sink_group: str
+    teams_group: str
+    agent_metrics: int = 0
+    flush: FlushSettings = FlushSettings()
+    publish_timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """The only time a worker knows; owned by the composition root."""
+
+    now_ms: Callable[[], int]
+    """Wall clock, epoch ms."""
+    steady_s: Callable[[], float]
+    """Monotonic clock, seconds."""
+
+
+class Worker:
+    """One worker process's share of the work."""
+
+    def __init__(self, settings: WorkerSettings, clocks: Clocks, metrics: WorkerMetrics) -> None:
+        self.settings = settings
+        self.clocks = clocks
+        self.metrics = metrics
+        self.publisher = Publisher(settings.app.connection, timeout_s=settings.publish_timeout_s)
+        self.app: WorkerApp = make_app(settings.app, settings.topics, settings.partition, self)
+        self.shards = self.app.shards
+        ports = FlushPorts(self._acknowledge, self._sink_committed, clocks.steady_s, self.failed)
+        self.flusher = Flusher(self.shards, self.publisher, settings.topics, ports, metrics)
+        tickers = TickerPorts(self.publisher, settings.topics, settings.app.connection, metrics, self.failed)
+        tickers.agent_cap = settings.agent_metrics
+        self.ticker = Ticker(self.shards, settings.live, tickers)
+        keep_ms = settings.partition.horizon_ms
+        self.teams = Teams(settings.live, tickers, settings.partition.pane_ms, keep_ms, settings.teams_group)
+        self.progress_s = clocks.steady_s()
+        """When something was acknowledged, or there was nothing to do, last."""
+        pane_ms = settings.partition.pane_ms
+        self._decoder = Decoder(EventReader(pane_ms, settings.app.partitions), pane_ms)
+        self._failure: asyncio.Future[None] | None = None
+        self._stop = asyncio.Event()
+        self._sink_offsets: dict[int, int] = {}
+        self._committed_at_s: dict[int, float] = {}
+
+    # ---- life
+
+    async def run(self) -> None:
+        """Work until `stop` is called; raises what made the worker fail."""
+        self._failure = asyncio.get_running_loop().create_future()
+        self.app.agent(self.app.events, name="kpistream.agents.events")(self._consume)
+        await self.publisher.start()
+        self.app.finalize()
+        await self.app.start()
+        loops: list[Callable[[], Awaitable[None]]] = [
+            self._flush_loop,
+            self._sink_loop,
+            self._tick_loop,
+            self._show_loop,
+            self._app_loop,
+            self.teams.run,
+        ]
+        tasks = [asyncio.ensure_future(self._guard(loop)) for loop in loops]
+        try:
+            stopping = asyncio.ensure_future(self._stop.wait())
+            await asyncio.wait({stopping, self._failure}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if self._failure.done():
+                self._failure.result()
+            await asyncio.wait_for(self._leave(), _STOP_LIMIT_S)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    def stop(self) -> None:
+        """Ask for an orderly stop."""
+        self._stop.set()
+
+    async def _leave(self) -> None:
+        self.app.consumer.stop_flow()
+        await self.flusher.drain()
+        await self.app.consumer.commit()
+        await self.app.stop()
+        await self.publisher.stop()
+        log.info("worker left group=%s", self.settings.app.group)
+
+    def failed(self, error: BaseException) -> None:
+        """Remember the first failure; `run` ends with it."""
+        if self._failure is not None and not self._failure.done():
+            log.error("worker fails error=%r", error)
+            self._failure.set_exception(error)
+
+    async def _guard(self, loop: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await loop()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self.failed(error)
+
+    # ---- loops
+
+    async def _consume(self, stream: Any) -> None:
+        limit = self.settings.flush.record_limit
+        async for event in stream.noack().events():
+            message = event.message
+            shard = self.shards.shard(message.partition)
+            try:
+                await self.flusher.room(shard, limit)
+                if not shard.ready or message.generation_id != shard.generation:
+                    continue
+                self._count(self._decoder.take(shard, message.value))
+            except Exception as error:
+                self.failed(error)
+                raise
+
+    async def _flush_loop(self) -> None:
+        interval_s = self.settings.flush.interval_ms / 1000
+        while True:
+            self.flusher.start_due(self.settings.app.partitions)
+            await asyncio.sleep(interval_s)
+
+    async def _tick_loop(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_S)
+            began_s = self.clocks.steady_s()
+            await self.ticker.tick(self.clocks.now_ms())
+            await self.teams.tick(self.clocks.now_ms())
+            self.metrics.tick_seconds.observe(self.clocks.steady_s() - began_s)
+
+    async def _show_loop(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            self._show()
+
+    async def _sink_loop(self) -> None:
+        """Follow how far the sink has committed the pane topic: tombstones wait for it."""
+        if not self.settings.partition.history:
+            return
+        admin = AIOKafkaAdminClient(**self.settings.app.connection)
+        await admin.start()
+        panes = [TopicPartition(self.settings.topics.panes, n) for n in range(self.settings.app.partitions)]
+        try:
+            while True:
+                offsets = await admin.list_consumer_group_offsets(self.settings.sink_group, partitions=panes)
+                for tp, committed in offsets.items():
+                    if committed.offset >= 0:
+                        self._sink_offsets[tp.partition] = committed.offset
+                await asyncio.sleep(_SINK_POLL_S)
+        finally:
+            await admin.close()
+
+    async def _app_loop(self) -> None:
+        """Faust ends on its own only when something in it has crashed."""
+        await self.app.wait_until_stopped()
+        if not self._stop.is_set():
+            raise RuntimeError(f"the stream application stopped: {self.app.crash_reason!r}") from self.app.crash_reason
+
+    # ---- ports
+
+    def committed(self, topic: str, partition: int, offset: int, generation: int) -> None:
+        """The group has committed; what waited for that may go on."""
+        shard = self.shards.get(partition)
+        if shard is not None and shard.generation == generation and topic == self.settings.topics.events:
+            shard.partition.committed(offset)
+            self._committed_at_s[partition] = self.clocks.steady_s()
+
+    def _acknowledge(self, partition: int, offset: int, generation: int) -> bool:
+        self.progress_s = self.clocks.steady_s()
+        return bool(self.app.consumer.acknowledge(self.settings.topics.events, partition, offset, generation))
+
+    def _sink_committed(self, partition: int) -> int | None:
+        return self._sink_offsets.get(partition)
+
+    # ---- numbers about the worker
+
+    def _count(self, intake: Intake) -> None:
+        metrics = self.metrics
+        metrics.events.inc(intake.records)
+        for outcome, count in intake.outcomes.items():
+            metrics.outcomes.labels(outcome.name.lower()).inc(count)
+        for reason, count in intake.rejected.items():
+            metrics.rejected.labels(str(reason)).inc(count)
+        metrics.late.inc(intake.late)
+        metrics.forwarded.inc(intake.forwarded)
+        metrics.unknown_fields.inc(intake.unknown_fields)
+
+    def lag(self, shard: Shard) -> int:
+        """Records of the shard's partition that are not acknowledged yet; 0 when the end is not known."""
+        end = self.app.consumer.highwater(TP(self.settings.topics.events, shard.partition.number))
+        return max(0, (end or 0) - max(0, shard.partition.at.acknowledged))
+
+    def _show(self) -> None:
+        now_ms, steady_s, lagging = self.clocks.now_ms(), self.clocks.steady_s(), False
+        for shard in self.shards.held():
+            label = str(shard.partition.number)
+            lag = self.lag(shard)
+            lagging = lagging or lag > 0
+            self.metrics.lag.labels(label).set(lag)
+            panes = list(shard.partition.live_panes())
+            self.metrics.panes.labels(label).set(len(panes))
+            self.metrics.state_bytes.labels(label).set(sum(pane.size for pane in panes))
+            if shard.partition.frontier_ms > 0:
+                self.metrics.frontier_age.labels(label).set((now_ms - shard.partition.frontier_ms) / 1000)
+            if shard.partition.number in self._committed_at_s:
+                self.metrics.commit_age.labels(label).set(steady_s - self._committed_at_s[shard.partition.number])
+        if not lagging:
+            self.progress_s = steady_s
+

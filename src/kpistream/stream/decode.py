@@ -1,0 +1,109 @@
+"""Decode: the records of one batch become joins, forwards and dead letters of their shard.
+
+Everything here is synchronous: between reading a record and its join nothing else runs. What became of
+each record is counted; nothing is logged per record.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+from kpistream.core.decoding import unknown_fields
+from kpistream.core.partition import Outcome
+from kpistream.core.placing import Accepted, rank_parts
+from kpistream.errors import EventRejected, Reason
+from kpistream.log.reading import EventReader
+from kpistream.log.records import LogRecord, dead_letter, forwarded, hops
+from kpistream.stream.state import Shard
+
+_SAMPLE: Final = 63
+_CLOSED_HINT: Final = "switch history on, or send events sooner than the horizon"
+
+
+@dataclass(slots=True)
+class Intake:
+    """What became of the records of one batch."""
+
+    records: int = 0
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    rejected: Counter[Reason] = field(default_factory=Counter)
+    forwarded: int = 0
+    late: int = 0
+    unknown_fields: int = 0
+
+
+class Decoder:
+    """Hands the records of a batch to a shard."""
+
+    def __init__(self, reader: EventReader, pane_ms: int) -> None:
+        self._reader = reader
+        self._pane_ms = pane_ms
+
+    def take(self, shard: Shard, records: list[LogRecord]) -> Intake:
+        """Join, forward or refuse each record; then move the shard's position behind the last one."""
+        intake = Intake()
+        partition, number = shard.partition, shard.partition.number
+        read, home, outcomes = self._reader.read, self._reader.home, intake.outcomes
+        accept, changed, newest_ms = partition.accept, shard.changed, 0
+        next_offset = partition.at.next_offset
+        for record in records:
+            offset, timestamp_ms = record.offset, record.timestamp
+            if offset < next_offset:
+                continue
+            intake.records += 1
+            newest_ms = max(timestamp_ms, newest_ms)
+            try:
+                event = read(record)
+                if home(event.key) != number:
+                    self._misplaced(shard, record, event.key, intake)
+                    continue
+                outcome = accept(event, offset)
+            except EventRejected as rejected:
+                self._refuse(shard, record, rejected, intake)
+                continue
+            outcomes[outcome] += 1
+            changed.add((event.key, event.start_ms))
+            if timestamp_ms - event.occurred_at_ms > self._pane_ms:
+                intake.late += 1
+            if outcome is Outcome.CONFLICT or outcome is Outcome.CLOSED:
+                self._special(shard, record, event, outcome)
+            if offset & _SAMPLE == 0 and record.value is not None and unknown_fields(record.value):
+                intake.unknown_fields += 1
+        partition.advance(records[-1].offset + 1, newest_ms)
+        shard.unflushed += intake.records
+        return intake
+
+    def _misplaced(self, shard: Shard, record: LogRecord, key: str, intake: Intake) -> None:
+        if hops(record):
+            detail = f"record is on partition {record.partition} again after it was forwarded"
+            self._refuse(shard, record, EventRejected(Reason.MISROUTED, detail), intake)
+        else:
+            shard.forwards.append(forwarded(record, key))
+            intake.forwarded += 1
+
+    def _refuse(self, shard: Shard, record: LogRecord, rejected: EventRejected, intake: Intake) -> None:
+        shard.dead_letters.append(dead_letter(record, rejected))
+        intake.rejected[rejected.reason] += 1
+
+    def _special(self, shard: Shard, record: LogRecord, event: Accepted, outcome: Outcome) -> None:
+        """Outcomes that also leave a dead letter."""
+        if outcome is Outcome.CONFLICT:
+            shard.dead_letters.append(dead_letter(record, _conflict(shard, event)))
+        elif not shard.partition.settings.history:
+            detail = f"pane {event.start_ms} ms of {event.key!r} is closed and there is no history"
+            shard.dead_letters.append(dead_letter(record, EventRejected(Reason.CLOSED, detail, _CLOSED_HINT)))
+
+
+def _conflict(shard: Shard, event: Accepted) -> EventRejected:
+    """Both values of a conflict: what this record says, and what stood or stands beside it."""
+    _, revision, digest = rank_parts(event.rank)
+    others = [
+        f"digest {rank_parts(rank)[2]} at {place.key}/{place.start_ms} adds {contribution}"
+        for place, rank, contribution in shard.partition.standing(event.identity)
+        if rank != event.rank
+    ]
+    detail = (
+        f"{event.identity!r} revision {revision} came with two contents: digest {digest} adds "
+        f"{event.contribution}; beside it {'; '.join(others) or 'a content of lower digest, replaced'}"
+    )
+    return EventRejected(Reason.CONFLICT, detail, "send a higher revision")

@@ -1,0 +1,162 @@
+"""Flush: what a shard has collected becomes durable, and only then is acknowledged.
+
+One synchronous snapshot takes everything that is dirty and the position it came from; all of it is
+published and awaited; then exactly that position is acknowledged. At most one flush a partition is in
+flight, also across generations of one process. Any failure ends the process without acknowledging.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from kpistream.core.partition import Flush, PaneSum, Retraction
+from kpistream.core.placing import rank_parts
+from kpistream.log.publisher import Publisher
+from kpistream.log.records import Outgoing
+from kpistream.log.topics import Topics, partition_of
+from kpistream.metrics import WorkerMetrics
+from kpistream.stream.state import Shard, Shards
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FlushSettings:
+    """How often flushes happen."""
+
+    interval_ms: int = 250
+    record_limit: int = 50_000
+    """Records that may wait for a flush of one partition before reading pauses."""
+
+
+def retraction_record(retraction: Retraction) -> Outgoing:
+    """The retraction as a record of the events topic, keyed by the place that is left."""
+    tenant, source, kind, event_id = retraction.identity.split("/", 3)
+    epoch, revision, digest = rank_parts(retraction.rank)
+    value = {
+        "type": "retracted",
+        "tenant": tenant,
+        "source": source,
+        "kind": kind,
+        "event_id": event_id,
+        "epoch": epoch,
+        "revision": revision,
+        "digest": digest,
+        "scope": retraction.place.scope,
+        "start_ms": retraction.place.start_ms,
+    }
+    return Outgoing(retraction.place.key.encode(), msgspec.json.encode(value))
+
+
+def sum_record(change: PaneSum) -> Outgoing:
+    """A pane's sums for readers of teams: key tenant/start/scope, value version and tally."""
+    place = change.place
+    key = f"{place.tenant}/{place.start_ms}/{place.scope}".encode()
+    flat = [item for pair in change.tally.items() for item in pair]
+    value = (place.tenant, place.scope, place.start_ms, change.version.to_bytes(16, "big"), flat)
+    return Outgoing(key, msgspec.msgpack.encode(value))
+
+
+@dataclass(frozen=True, slots=True)
+class FlushPorts:
+    """What a flush needs of the rest of the worker."""
+
+    acknowledge: Callable[[int, int, int], bool]
+    """(partition, next offset, generation) -> False when the generation is over."""
+    sink_committed: Callable[[int], int | None]
+    """Offset of the pane topic that the sink has committed."""
+    clock_s: Callable[[], float]
+    failed: Callable[[BaseException], None]
+
+
+class Flusher:
+    """Flushes all shards of a worker."""
+
+    def __init__(
+        self, shards: Shards, publisher: Publisher, topics: Topics, ports: FlushPorts, metrics: WorkerMetrics
+    ) -> None:
+        self._shards = shards
+        self._publisher = publisher
+        self._topics = topics
+        self._ports = ports
+        self._metrics = metrics
+        self._partitions = 0
+        self._done = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start_due(self, partitions: int) -> None:
+        """Start a flush for every shard that has something and none in flight."""
+        self._partitions = partitions
+        for shard in self._shards.held():
+            if shard.unpublished and not shard.publishing:
+                shard.publishing = True
+                task = asyncio.get_running_loop().create_task(self._run(shard))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def room(self, shard: Shard, limit: int) -> None:
+        """Wait until fewer than `limit` records of the shard wait for a flush."""
+        while shard.unflushed >= limit and shard.ready:
+            self._done.clear()
+            self.start_due(self._partitions)
+            await self._done.wait()
+
+    async def drain(self) -> None:
+        """Flush until nothing is left unpublished; for an orderly stop."""
+        while True:
+            self.start_due(self._partitions)
+            if not self._tasks:
+                return
+            await asyncio.gather(*self._tasks)
+
+    async def _run(self, shard: Shard) -> None:
+        try:
+            await self._flush(shard)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self._ports.failed(error)
+        finally:
+            shard.publishing = False
+            self._done.set()
+
+    async def _flush(self, shard: Shard) -> None:
+        began_s = self._ports.clock_s()
+        number, generation = shard.partition.number, shard.generation
+        flush = shard.partition.snapshot(self._ports.sink_committed(number))
+        forwards, dead_letters = shard.forwards, shard.dead_letters
+        shard.forwards, shard.dead_letters, shard.unflushed = [], [], 0
+        await self._publish_others(flush, forwards, dead_letters)
+        changelog = [Outgoing(key, value) for key, value in flush.changelog]
+        offsets = await self._publisher.publish(self._topics.panes, number, changelog)
+        published_s = self._ports.clock_s()
+        self._metrics.publish_seconds.observe(published_s - began_s)
+        if shard.generation != generation:
+            return
+        for (key, value), offset in zip(flush.changelog, offsets, strict=True):
+            shard.partition.published(key, offset, value is None)
+        if self._ports.acknowledge(number, flush.upto, generation):
+            shard.partition.acknowledged(flush)
+        self._metrics.moves.inc(len(flush.retractions))
+        self._metrics.flush_seconds.observe(self._ports.clock_s() - began_s)
+
+    async def _publish_others(self, flush: Flush, forwards: list[Outgoing], dead_letters: list[Outgoing]) -> None:
+        """Everything of a flush that is not the changelog."""
+        topics, publish = self._topics, self._publisher.publish_keyed
+        out: list[Awaitable[None]] = []
+        to_events = [*forwards, *map(retraction_record, flush.retractions)]
+        if to_events:
+            out.append(publish(topics.events, to_events, lambda key: partition_of(key, self._partitions)))
+        if dead_letters:
+            out.append(publish(topics.dead_letters, dead_letters, lambda key: 0))
+        if flush.sums:
+            sums = [sum_record(change) for change in flush.sums]
+            out.append(publish(topics.team_panes, sums, self._tenant_partition))
+        if out:
+            await asyncio.gather(*out)
+
+    def _tenant_partition(self, key: bytes) -> int:
+        return partition_of(key.partition(b"/")[0], self._partitions)

@@ -1,0 +1,154 @@
+"""State: the partitions that this worker holds, and the store through which Faust recovers them.
+
+Faust's rebalance is eager and names partitions that stay, too. The store therefore says for each changelog
+partition how far its memory reaches (`persisted_offset`), drops memory only of partitions that really went
+to somebody else, and joins what it reads: recovery never overwrites. Faust swallows exceptions of a store;
+this one reports them and the process ends.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from faust.stores import memory
+from faust.tables.table import Table
+from faust.types import TP
+
+from kpistream.core.partition import NOTHING, Partition, PartitionSettings
+from kpistream.log.records import Outgoing
+
+log = logging.getLogger(__name__)
+
+
+class Shard:
+    """One partition in this worker: its panes, and what waits to be published beside them."""
+
+    def __init__(self, number: int, settings: PartitionSettings) -> None:
+        self.partition = Partition(number, settings)
+        self.generation = NOTHING
+        """Generation of the assignment in which it is held; -1: not held."""
+        self.forwards: list[Outgoing] = []
+        self.dead_letters: list[Outgoing] = []
+        self.changed: set[tuple[str, int]] = set()
+        """Key and pane start of panes that changed since the ticker looked last."""
+        self.unflushed = 0
+        """Records handed in since the last snapshot."""
+        self.publishing = False
+        self.catch_up_to = NOTHING
+        """End offset of the events when it was assigned: before that, numbers are provisional."""
+
+    def assigned(self, generation: int) -> None:
+        """Start a new assignment; what was not published will be read again."""
+        self.partition.assigned()
+        self.generation = generation
+        self.forwards, self.dead_letters, self.unflushed, self.catch_up_to = [], [], 0, NOTHING
+
+    def lost(self) -> None:
+        """Somebody else holds it now."""
+        self.partition.forget()
+        self.generation = NOTHING
+        self.forwards, self.dead_letters, self.changed, self.unflushed = [], [], set(), 0
+
+    @property
+    def ready(self) -> bool:
+        """True when records may be accepted."""
+        return self.generation != NOTHING and self.partition.at.recovered
+
+    @property
+    def caught_up(self) -> bool:
+        """True when everything that was there at assignment has been joined."""
+        return self.ready and self.catch_up_to != NOTHING and self.partition.at.next_offset >= self.catch_up_to
+
+    @property
+    def unpublished(self) -> bool:
+        """True when a flush has something to do."""
+        return self.partition.unpublished or bool(self.forwards or self.dead_letters)
+
+
+class Shards(dict[int, Shard]):
+    """All partitions this process has ever held, by number."""
+
+    def __init__(self, settings: PartitionSettings) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def shard(self, number: int) -> Shard:
+        """The shard of a partition, made on first use."""
+        if number not in self:
+            self[number] = Shard(number, self.settings)
+        return self[number]
+
+    def held(self) -> list[Shard]:
+        """Shards of the current assignment that have recovered."""
+        return [shard for shard in self.values() if shard.ready]
+
+
+class PaneStore(memory.Store):  # type: ignore[misc]
+    """Faust's view of the shards: recovery goes through it, nothing else does."""
+
+    shards: Shards
+    events_topic: str
+    failed: Callable[[BaseException], None]
+
+    def persisted_offset(self, tp: TP) -> int:
+        """Last changelog offset that the memory holds, -1 when it holds nothing. Never None."""
+        shard = self.shards.get(tp.partition)
+        return NOTHING if shard is None else shard.partition.persisted
+
+    def apply_changelog_batch(self, batch: Iterable[Any], to_key: Any, to_value: Any) -> None:
+        """Join changelog records; each event carries the records of one fetch."""
+        try:
+            for event in batch:
+                partition = self.shards.shard(event.message.partition).partition
+                for record in event.message.value:
+                    partition.recover(record.offset, record.key, record.value)
+        except Exception as error:
+            self.failed(error)
+            raise
+
+    async def on_rebalance(
+        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
+    ) -> None:
+        """Keep the memory of what stays, drop that of what went."""
+        mine = {tp.partition for tp in assigned if tp.topic == self.events_topic}
+        for number, shard in self.shards.items():
+            if number not in mine and shard.generation != NOTHING:
+                shard.lost()
+        for number in mine:
+            self.shards.shard(number).assigned(generation_id)
+        log.info("assigned generation=%s partitions=%s", generation_id, sorted(mine))
+
+    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
+        """From here on records may be accepted."""
+        try:
+            ends = await self.app.consumer.highwaters(*(TP(self.events_topic, tp.partition) for tp in active_tps))
+            for tp in active_tps:
+                shard = self.shards.shard(tp.partition)
+                shard.catch_up_to = ends.get(TP(self.events_topic, tp.partition)) or 0
+                shard.partition.recovered(shard.partition.persisted + 1)
+                shard.changed.update((pane.key, pane.start_ms) for pane in shard.partition.live_panes())
+            log.info("recovered partitions=%s", sorted(tp.partition for tp in active_tps))
+        except Exception as error:
+            self.failed(error)
+            raise
+
+
+class PaneTable(Table):  # type: ignore[misc]
+    """A Faust table whose data is the shards. It is never written through; flushes publish panes."""
+
+    def _new_store(self) -> PaneStore:
+        store = PaneStore(
+            "memory://",
+            self.app,
+            self,
+            table_name=self.name,
+            key_type=self.key_type,
+            key_serializer=self.key_serializer,
+            value_serializer=self.value_serializer,
+            value_type=self.value_type,
+            loop=self.loop,
+        )
+        store.shards = self.app.shards
+        store.events_topic = self.app.events_topic
+        store.failed = self.app.listener.failed
+        return store

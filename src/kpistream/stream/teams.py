@@ -1,0 +1,162 @@
+"""Teams: live numbers and alerts of teams and tenants, out of the sums that workers publish by tenant.
+
+A plain consumer of the team-panes topic: on assignment it reads each partition from its beginning, the
+highest version of a pane stands, and the roster (effective-dated at pane starts) says which team a pane
+belongs to. It keeps nothing that the topic does not hold, so it commits nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+
+from kpistream.core.alerts import alert_key, decode_transition, encode_transition, states_from_log
+from kpistream.core.measures import Tally, add
+from kpistream.core.readings import About, Pacer, encode_reading, reading_key
+from kpistream.core.settings import Settings
+from kpistream.core.targets import TENANT_SCOPE, team_scope
+from kpistream.core.windows import Window, window_at
+from kpistream.log.records import Outgoing
+from kpistream.log.tail import read_to_end
+from kpistream.stream.judging import Bench
+from kpistream.stream.live import LiveWindows, Slot
+from kpistream.stream.ticker import TickerPorts
+
+log = logging.getLogger(__name__)
+
+_Sum = tuple[str, str, int, bytes, list[int]]
+_decode: Final = msgspec.msgpack.Decoder(_Sum).decode
+
+
+class TeamSums:
+    """Sums of one partition: panes of agents folded into panes of teams and tenants."""
+
+    def __init__(self, settings: Settings, pane_ms: int) -> None:
+        self._settings = settings
+        self._pane_ms = pane_ms
+        self._versions: dict[tuple[str, str, int], tuple[int, list[int]]] = {}
+        self.panes: dict[str, dict[int, Tally]] = {}
+        """Tallies by team key (`tenant/team:NAME`, `tenant/tenant`), then pane start."""
+        self.changed: set[tuple[str, int]] = set()
+        self.live = LiveWindows(pane_ms, self._window)
+        self.bench = Bench(settings, self._about)
+        self.pacer: Pacer[Slot] = Pacer()
+        self.catch_up_to = -1
+        self.next_offset = 0
+
+    def put(self, value: bytes) -> None:
+        """Take one record; an older version than the one that stands is ignored."""
+        tenant, scope, start_ms, version_bytes, flat = _decode(value)
+        version = int.from_bytes(version_bytes, "big")
+        place = (tenant, scope, start_ms)
+        old_version, old = self._versions.get(place, (-1, []))
+        if version <= old_version:
+            return
+        self._versions[place] = (version, flat)
+        team = self._settings.roster.team_of_scope(tenant, scope, start_ms)
+        for key in (f"{tenant}/{team_scope(team)}", f"{tenant}/{TENANT_SCOPE}"):
+            tally = self.panes.setdefault(key, {}).setdefault(start_ms, {})
+            add(tally, tuple(old), -1)
+            add(tally, tuple(flat))
+            self.changed.add((key, start_ms))
+
+    def forget_before(self, limit_ms: int) -> None:
+        """Drop panes that no live window can reach any more."""
+        for place in [place for place in self._versions if place[2] < limit_ms]:
+            del self._versions[place]
+        for by_start in self.panes.values():
+            for start_ms in [start_ms for start_ms in by_start if start_ms < limit_ms]:
+                del by_start[start_ms]
+
+    def _window(self, key: str, name: str, now_ms: int) -> Window:
+        tenant, _, scope = key.partition("/")
+        roster = self._settings.roster
+        known = roster.tenant(tenant)
+        zone = known.zone if scope == TENANT_SCOPE else roster.zone_of_team(tenant, scope.partition(":")[2])
+        return window_at(name, now_ms, self._pane_ms, zone, known.day_starts_at_min)
+
+    def _about(self, key: str, now_ms: int) -> About:
+        tenant, _, scope = key.partition("/")
+        if scope == TENANT_SCOPE:
+            return About(tenant, scope, None, tenant)
+        team = scope.partition(":")[2]
+        return About(tenant, scope, team, self._settings.roster.team_name(tenant, team))
+
+
+class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Follows the team-panes topic and publishes readings and alerts of teams."""
+
+    def __init__(self, settings: Settings, ports: TickerPorts, pane_ms: int, keep_ms: int, group: str) -> None:
+        self._settings = settings
+        self._ports = ports
+        self._pane_ms = pane_ms
+        self._keep_ms = keep_ms
+        self._group = group
+        self._sums: dict[int, TeamSums] = {}
+        self._consumer: AIOKafkaConsumer | None = None
+
+    async def run(self) -> None:
+        """Follow the topic until cancelled."""
+        self._consumer = AIOKafkaConsumer(
+            **self._ports.connection,
+            group_id=self._group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            partition_assignment_strategy=[RangePartitionAssignor],
+        )
+        self._consumer.subscribe([self._ports.topics.team_panes], listener=self)
+        await self._consumer.start()
+        try:
+            while True:
+                fetched = await self._consumer.getmany(timeout_ms=200, max_records=2000)
+                for tp, records in fetched.items():
+                    sums = self._sums.get(tp.partition)
+                    if sums is None:
+                        continue
+                    for record in records:
+                        if record.value:
+                            sums.put(record.value)
+                    sums.next_offset = records[-1].offset + 1
+                await asyncio.sleep(0)
+        finally:
+            await self._consumer.stop()
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Somebody else may follow them now."""
+        self._sums.clear()
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Read each partition from its beginning: the topic is the state."""
+        assert self._consumer is not None
+        for tp in assigned:
+            sums = TeamSums(self._settings, self._pane_ms)
+            sums.catch_up_to = (await self._consumer.end_offsets([tp]))[tp]
+            await self._consumer.seek_to_beginning(tp)
+            records = await read_to_end(self._ports.connection, self._ports.topics.alerts, tp.partition)
+            sums.bench.load(states_from_log(decode_transition(r.value) for r in records if r.value))
+            self._sums[tp.partition] = sums
+
+    async def tick(self, now_ms: int) -> None:
+        """One pass: take in what changed, publish what may go out."""
+        for partition, sums in list(self._sums.items()):
+            changed, sums.changed = sums.changed, set()
+            slots = dict.fromkeys(
+                slot
+                for slot in sums.live.look(now_ms, changed, lambda key, sums=sums: sums.panes.get(key, {}))
+                if sums.pacer.changed(slot, now_ms)
+            )
+            slots.update(dict.fromkeys((*sums.pacer.due(now_ms), *sums.bench.holding)))
+            provisional = sums.next_offset < sums.catch_up_to
+            due = [slot for slot in slots if slot[0] in sums.live]
+            readings, transitions = sums.bench.look(sums.live, due, now_ms, provisional)
+            publish, topics = self._ports.publisher.publish, self._ports.topics
+            if transitions:
+                await publish(topics.alerts, partition, [Outgoing(alert_key(t), encode_transition(t)) for t in transitions])
+            if readings:
+                await publish(topics.readings, partition, [Outgoing(reading_key(r), encode_reading(r)) for r in readings])
+                self._ports.seen(readings)
+            sums.forget_before(now_ms - self._keep_ms)

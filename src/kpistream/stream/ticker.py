@@ -1,0 +1,150 @@
+"""Ticker: live numbers and alerts of the agents, queues and campaigns that this worker holds.
+
+It reads panes and never changes them. What it publishes is a view: readings need no acknowledgement to be
+right, transitions are awaited. Before a partition has caught up with what was there at its assignment,
+readings say `provisional` and nothing is judged.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from kpistream.core.alerts import alert_key, decode_transition, encode_transition, states_from_log
+from kpistream.core.readings import About, Pacer, Reading, encode_reading, reading_key
+from kpistream.core.settings import Settings
+from kpistream.log.publisher import Publisher
+from kpistream.log.records import Outgoing
+from kpistream.log.tail import read_to_end
+from kpistream.log.topics import Topics
+from kpistream.metrics import WorkerMetrics
+from kpistream.stream.judging import Bench
+from kpistream.stream.live import KeyPanes, LiveWindows, Slot, scope_window
+from kpistream.stream.state import Shard, Shards
+
+log = logging.getLogger(__name__)
+
+SLOTS_A_TICK: Final = 400
+"""Slots that one pass handles: it must not hold up reading for long. The rest follows in the next pass."""
+
+
+class _View:
+    """One partition as the ticker sees it, for one generation."""
+
+    def __init__(self, generation: int, live: LiveWindows, bench: Bench) -> None:
+        self.generation = generation
+        self.live = live
+        self.bench = bench
+        self.pacer: Pacer[Slot] = Pacer()
+        self.queue: dict[Slot, None] = {}
+
+
+class Ticker:
+    """Looks at every held partition when asked to."""
+
+    def __init__(
+        self,
+        shards: Shards,
+        settings: Settings,
+        ports: "TickerPorts",
+    ) -> None:
+        self._shards = shards
+        self._settings = settings
+        self._ports = ports
+        self._views: dict[int, _View] = {}
+        self._loading: set[asyncio.Task[None]] = set()
+
+    async def tick(self, now_ms: int) -> None:
+        """One pass: take in what changed, publish what may go out."""
+        for shard in self._shards.held():
+            readings, transitions = self._look(shard, now_ms)
+            number, publish = shard.partition.number, self._ports.publisher.publish
+            if transitions:
+                records = [Outgoing(alert_key(t), encode_transition(t)) for t in transitions]
+                await publish(self._ports.topics.alerts, number, records)
+                log.info("alerts partition=%s transitions=%s", number, len(transitions))
+            if readings:
+                records = [Outgoing(reading_key(r), encode_reading(r)) for r in readings]
+                await publish(self._ports.topics.readings, number, records)
+                self._ports.seen(readings)
+
+    def _look(self, shard: Shard, now_ms: int) -> tuple[list[Reading], list[Any]]:
+        view = self._view(shard)
+        changed, shard.changed = shard.changed, set()
+        by_start = shard.partition.panes
+        for slot in view.live.look(now_ms, changed, lambda key: KeyPanes(by_start, key)):
+            if view.pacer.changed(slot, now_ms):
+                view.queue[slot] = None
+        for slot in (*view.pacer.due(now_ms), *view.bench.holding):
+            view.queue[slot] = None
+        now = list(view.queue)[:SLOTS_A_TICK]
+        for slot in now:
+            del view.queue[slot]
+        slots = [slot for slot in now if slot[0] in view.live]
+        return view.bench.look(view.live, slots, now_ms, provisional=not shard.caught_up)
+
+    def _view(self, shard: Shard) -> _View:
+        number = shard.partition.number
+        view = self._views.get(number)
+        if view is None or view.generation != shard.generation:
+            live = LiveWindows(self._shards.settings.pane_ms, scope_window(self._settings.roster, self._shards.settings.pane_ms))
+            view = self._views[number] = _View(shard.generation, live, Bench(self._settings, self._about))
+            shard.changed.update((pane.key, pane.start_ms) for pane in shard.partition.live_panes())
+            task = asyncio.ensure_future(self._load(view, number))
+            self._loading.add(task)
+            task.add_done_callback(self._loading.discard)
+        return view
+
+    async def _load(self, view: _View, number: int) -> None:
+        try:
+            records = await read_to_end(self._ports.connection, self._ports.topics.alerts, number)
+            view.bench.load(states_from_log(decode_transition(r.value) for r in records if r.value))
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self._ports.failed(error)
+
+    def _about(self, key: str, now_ms: int) -> About:
+        tenant, _, scope = key.partition("/")
+        kind, _, name = scope.partition(":")
+        roster = self._settings.roster
+        shown = roster.display_name(tenant, name, now_ms) if kind == "agent" else name
+        return About(tenant, scope, roster.team_of_scope(tenant, scope, now_ms), shown)
+
+    def firing(self) -> int:
+        """Alerts that fire, over all held partitions."""
+        return sum(view.bench.firing() for view in self._views.values())
+
+
+class TickerPorts:
+    """What tickers need of the rest of the worker."""
+
+    def __init__(
+        self, publisher: Publisher, topics: Topics, connection: Mapping[str, Any], metrics: WorkerMetrics, failed: Any
+    ) -> None:
+        self.publisher = publisher
+        self.topics = topics
+        self.connection = connection
+        self.metrics = metrics
+        self.failed = failed
+        self._agents: set[str] = set()
+        self.agent_cap = 0
+
+    def seen(self, readings: list[Reading]) -> None:
+        """Show readings as metrics: teams always, agents only up to the cap."""
+        for reading in readings:
+            kind, _, name = reading.scope.partition(":")
+            if kind in ("team", "tenant"):
+                gauge, labels = self.metrics.team_kpi, (reading.tenant, name or "*")
+            elif kind == "agent" and self._within_cap(f"{reading.tenant}/{name}"):
+                gauge, labels = self.metrics.agent_kpi, (reading.tenant, name)
+            else:
+                continue
+            for kpi, value in reading.kpis.items():
+                number = float("nan") if value.value is None else value.value
+                gauge.labels(*labels, kpi, reading.window).set(number)
+
+    def _within_cap(self, agent: str) -> bool:
+        if agent not in self._agents and len(self._agents) < self.agent_cap:
+            self._agents.add(agent)
+        return agent in self._agents

@@ -1,0 +1,159 @@
+"""Transport: Faust's consumer, delivering one stream event for all records of a partition in one fetch.
+
+Faust makes four asyncio tasks a record; here it makes them a batch. Commit bookkeeping is one integer a
+partition: the next offset that everything before is durable for. Acknowledgements name the generation in
+which the records were read and are ignored in another.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol, cast
+
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+from kpistream.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+
+class CommitListener(Protocol):
+    """Who wants to know what was committed."""
+
+    def committed(self, topic: str, partition: int, offset: int, generation: int) -> None:
+        """The group committed `offset` (next to read) while `generation` was current."""
+
+    def failed(self, error: BaseException) -> None:
+        """The process must stop without acknowledging anything more."""
+
+
+class BatchConsumer(driver.Consumer):  # type: ignore[misc]
+    """Reads batches. A message's value is the list of records; its offset is that of the last one."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._done: dict[TP, int] = {}
+
+    @property
+    def _listener(self) -> CommitListener:
+        return cast(CommitListener, self.app.listener)
+
+    # ---- reading
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        try:
+            while not (self._stopped.is_set() or fetcher._stopped.is_set()):
+                records, active = await self._wait_next_records(1.0)
+                await asyncio.sleep(0)
+                if records is None or self.should_stop:
+                    continue
+                if not self.flow_active:
+                    await self.perform_seek()
+                    continue
+                await self._deliver(records, active)
+        except asyncio.CancelledError:
+            raise
+        except self.consumer_stopped_errors:
+            if not self.app.should_stop:
+                raise
+        except BaseException as error:
+            self._listener.failed(error)
+            raise
+
+    async def _deliver(self, records: Mapping[TP, list[Any]], active: Any) -> None:
+        generation = self.app.consumer_generation_id
+        for tp, fetched in records.items():
+            if generation != self.app.consumer_generation_id or not self.flow_active:
+                return
+            if not (active is None or tp in active or tp in self._buffered_partitions):
+                continue
+            batch = await self._unread(tp, fetched)
+            if not batch:
+                continue
+            await self.wait_first(self.callback(_message(tp, batch, generation)), self.suspend_flow.wait())
+            if generation == self.app.consumer_generation_id and self.flow_active:
+                self._read_offset[tp] = batch[-1].offset + 1
+
+    async def _unread(self, tp: TP, fetched: list[Any]) -> list[Any]:
+        """Records not read before. A hole at the head of the events topic means that retention was faster."""
+        expected = self._read_offset[tp]
+        if not fetched or expected is None:
+            return fetched
+        first = fetched[0].offset
+        if first < expected:  # `<`, not `<=`: the read offset is the next one to read
+            return [record for record in fetched if record.offset >= expected]
+        if first > expected and tp.topic == self.app.events_topic:
+            oldest = (await self.earliest_offsets(tp)).get(tp)
+            if oldest is not None and oldest > expected:
+                raise ConfigError(
+                    f"{tp.topic}[{tp.partition}]: offset {expected} is gone, oldest is {oldest}: "
+                    f"{oldest - expected} records lost to retention"
+                )
+        return fetched
+
+    # ---- acknowledging
+
+    def acknowledge(self, topic: str, partition: int, offset: int, generation: int) -> bool:
+        """Everything before `offset` is durable; False when that was another generation's business."""
+        if generation != self.app.consumer_generation_id:
+            return False
+        tp = TP(topic, partition)
+        self._done[tp] = max(offset, self._done.get(tp, 0))
+        return True
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        return (tp for tp in list(self._done) if topics is None or tp in topics or tp.topic in topics)
+
+    def _new_offset(self, tp: TP) -> int | None:
+        return self._done.get(tp)
+
+    def _should_commit(self, tp: TP, offset: int) -> bool:
+        committed = self._committed_offset[tp]
+        return committed is None or offset > committed
+
+    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
+        before = {tp: self._committed_offset[tp] for tp in offsets}
+        generation = self.app.consumer_generation_id
+        committed = bool(await super()._commit_offsets(offsets, start_new_transaction))
+        if generation != self.app.consumer_generation_id:
+            return committed
+        if not committed:
+            # Faust takes a refused commit for done (consumer.py, _commit_offsets); the tail would never be tried again.
+            self._committed_offset.update(before)
+            return False
+        for tp, offset in offsets.items():
+            self._listener.committed(tp.topic, tp.partition, offset, generation)
+        return True
+
+    async def on_partitions_revoked(self, revoked: Iterable[TP]) -> None:
+        """Forget what was acknowledged: it belongs to the generation that ends."""
+        for tp in revoked:
+            self._done.pop(tp, None)
+        await super().on_partitions_revoked(revoked)
+
+
+def _message(tp: TP, batch: list[Any], generation: int) -> ConsumerMessage:
+    last = batch[-1]
+    return ConsumerMessage(
+        tp.topic,
+        tp.partition,
+        last.offset,
+        last.timestamp / 1000,
+        last.timestamp_type,
+        [],
+        None,
+        batch,
+        None,
+        0,
+        0,
+        tp,
+        generation_id=generation,
+    )
+
+
+class BatchTransport(driver.Transport):  # type: ignore[misc]
+    """aiokafka, with the batch consumer."""
+
+    Consumer = BatchConsumer
