@@ -111,7 +111,11 @@ def _with_reading(section: Section, kind: str, spec: Spec) -> Spec:
     )
     if kind != "time":
         return spec
-    forms = {key: section.text(key) for key in ("format", "date_format", "time_format")}
+    forms = {
+        "format": section.text("format"),
+        "date_format": section.text("date_format"),
+        "time_format": section.text("time_format"),
+    }
     for key, form in forms.items():
         fault = None if form is None else format_fault(form)
         if fault is not None:
@@ -121,7 +125,7 @@ def _with_reading(section: Section, kind: str, spec: Spec) -> Spec:
                 "format is for one column; date_format and time_format are for date and time",
                 key,
             )
-    plus, minus = (section.node(key) for key in ("plus", "minus"))
+    plus, minus = section.node("plus"), section.node("minus")
     return replace(
         spec,
         form=forms["format"] or forms["date_format"] or ("iso" if spec.date is None else "%Y-%m-%d"),

@@ -282,10 +282,8 @@ def _resolve_agents(event: dict[str, object], resolve: Resolve, at_ms: object, l
     if isinstance(agent_id, str) and isinstance(at_ms, int):
         event["agent_id"] = resolve(tenant, source, agent_id, at_ms) or agent_id
     if isinstance(left, dict) and isinstance(left.get("agent_id"), str) and isinstance(left_at_ms, int):
-        event["moved_from"] = {
-            **left,
-            "agent_id": resolve(source, left["agent_id"], left_at_ms) or left["agent_id"],
-        }
+        known = resolve(tenant, source, left["agent_id"], left_at_ms)
+        event["moved_from"] = {**left, "agent_id": known or left["agent_id"]}
 
 
 def _encode(event: dict[str, object]) -> bytes:
