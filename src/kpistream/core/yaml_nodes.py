@@ -4,14 +4,15 @@ Scalars stay the text that was written: `no`, `0010` and `NO_SERVER` mean themse
 number. Anchors work; merge keys and tags do not.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import yaml
 
 from kpistream.errors import ConfigError
 
+Value = TypeVar("Value")
 _MAX_DEPTH = 12
 
 
@@ -142,6 +143,17 @@ class Section:
             return node.value
         self.fault("must be one text", key)
         return None
+
+    def read(self, key: str, convert: Callable[[str], Value]) -> Value | None:
+        """What `convert` makes of a key's text; None when it is absent or `convert` raises ValueError, a fault."""
+        text = self.text(key)
+        if text is None:
+            return None
+        try:
+            return convert(text)
+        except ValueError as error:
+            self.fault(str(error), key)
+            return None
 
     def texts(self, key: str) -> list[str]:
         """The list of texts of a key; one text stands for a list of one."""

@@ -1,0 +1,129 @@
+"""Target settings: the targets of a settings file, each checked against the catalogue and the roster."""
+
+import re
+from fractions import Fraction
+
+from kpistream.core.currencies import NUMERIC
+from kpistream.core.kpis import BY_NAME, Kpi
+from kpistream.core.roster import Roster
+from kpistream.core.settings_values import bound, duration_ms, identifier, label, whole
+from kpistream.core.targets import Direction, Scope, Target, default_direction
+from kpistream.core.windows import LIVE_WINDOWS
+from kpistream.core.yaml_nodes import Section, near
+
+_MOST_CASES = 1_000_000_000
+
+
+def read_targets(section: Section, roster: Roster, targets: dict[str, Target]) -> None:
+    """Add the targets of a file to `targets`; faults go to the section's."""
+    for node in section.nodes("targets"):
+        inner = Section(node, section.faults)
+        target = _target(inner, roster)
+        inner.finish()
+        if target is None:
+            continue
+        if target.name in targets:
+            inner.fault(f'there is a target "{target.name}" already', "name")
+        targets[target.name] = target
+
+
+def _target(section: Section, roster: Roster) -> Target | None:
+    for key in ("name", "kpi", "window"):
+        if key not in section:
+            section.fault("is missing", key)
+    name = section.read("name", identifier)
+    window = section.choice("window", LIVE_WINDOWS, "")
+    scope = section.choice("scope", list(Scope), Scope.AGENT)
+    kpi = section.read("kpi", _kpi)
+    direction, low, high = _bounds(section, kpi)
+    sample, member = _minimum_sample(section, kpi), _member(section, kpi)
+    tenant, team = _whose(section, roster)
+    owner = section.read("owner", label)
+    hold_ms, recover_hold_ms = section.read("hold", duration_ms), section.read("recover_hold", duration_ms)
+    if name is None or kpi is None or not window:
+        return None
+    return Target(
+        name=name,
+        kpi=kpi.name,
+        window=window,
+        direction=direction,
+        low=low,
+        high=high,
+        minimum_sample=sample,
+        scope=Scope(scope),
+        member=member,
+        tenant=tenant,
+        team=team,
+        owner=owner,
+        hold_ms=hold_ms or 0,
+        recover_hold_ms=recover_hold_ms or 0,
+    )
+
+
+def _kpi(name: str) -> Kpi:
+    if name not in BY_NAME:
+        raise ValueError(f'"{name}" is no KPI{near(name, BY_NAME)}')
+    return BY_NAME[name]
+
+
+def _bounds(section: Section, kpi: Kpi | None) -> tuple[Direction, Fraction | None, Fraction | None]:
+    """Direction and bounds; what a section without a KPI says cannot be judged."""
+    if kpi is None:
+        for key in ("bound", "direction", "low", "high"):
+            section.node(key)
+        return Direction.AT_LEAST, None, None
+    default = default_direction(kpi)
+    if default is Direction.BETWEEN or "low" in section or "high" in section:
+        return _band(section, kpi)
+    direction = Direction(section.choice("direction", (Direction.AT_LEAST, Direction.AT_MOST), default))
+    if "bound" not in section:
+        section.fault("is missing", "bound")
+    value = section.read("bound", lambda text: bound(text, kpi.unit))
+    return (direction, value, None) if direction is Direction.AT_LEAST else (direction, None, value)
+
+
+def _band(section: Section, kpi: Kpi) -> tuple[Direction, Fraction | None, Fraction | None]:
+    for key in ("bound", "direction"):
+        if section.node(key) is not None:
+            section.fault(f"{kpi.name} has a band here: say low and high", key)
+    for key in ("low", "high"):
+        if key not in section:
+            section.fault("is missing", key)
+    low = section.read("low", lambda text: bound(text, kpi.unit))
+    high = section.read("high", lambda text: bound(text, kpi.unit))
+    if low is not None and high is not None and low > high:
+        section.fault("must not be below low", "high")
+    return Direction.BETWEEN, low, high
+
+
+def _minimum_sample(section: Section, kpi: Kpi | None) -> int:
+    sample = section.read("minimum_sample", lambda text: whole(text, 1, _MOST_CASES))
+    if sample is not None and kpi is not None and kpi.denominator is None:
+        section.fault(f"{kpi.name} only counts, there is no sample", "minimum_sample")
+    return sample or 1
+
+
+def _member(section: Section, kpi: Kpi | None) -> str | None:
+    member = section.read("member", label)
+    if kpi is None:
+        return member
+    if kpi.per and member is None:
+        section.fault(f"is missing: {kpi.name} has one value for each {kpi.per}", "member")
+    elif member is not None and not kpi.per:
+        section.fault(f"{kpi.name} has one value only", "member")
+    elif member is not None and kpi.per == "currency" and member not in NUMERIC:
+        section.fault(f'"{member}" is no ISO 4217 currency', "member")
+    elif member is not None and kpi.per == "scale" and re.fullmatch(r"\d{1,3}-\d{1,3}", member) is None:
+        section.fault(f'"{member}" is no scale, write 1-5', "member")
+    return member
+
+
+def _whose(section: Section, roster: Roster) -> tuple[str | None, str | None]:
+    tenant, team = section.read("tenant", identifier), section.read("team", identifier)
+    if tenant is not None and tenant not in roster.tenants:
+        section.fault(f'tenant "{tenant}" is not in the roster{near(tenant, roster.tenants)}', "tenant")
+    elif team is not None:
+        among = [tenant] if tenant is not None else list(roster.tenants)
+        if not any(team in roster.tenants[name].teams for name in among):
+            section.fault(f'team "{team}" is not in the roster', "team")
+    return tenant, team

@@ -1,0 +1,194 @@
+"""Settings are read from text, and every fault of every file is told at once, with its line."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from kpistream.core.kpis import Limits
+from kpistream.core.settings import read_settings
+from kpistream.core.settings_values import bound, clock_min, duration_ms, moment_ms
+from kpistream.core.targets import Direction, Scope, Target
+from kpistream.errors import ConfigError
+
+EXAMPLE = Path(__file__).parents[2] / "deploy" / "settings"
+
+
+def faults(**files: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        read_settings({f"{name}.yaml": text for name, text in files.items()})
+    return list(caught.value.faults)
+
+
+def test_example_settings_are_valid():
+    settings = read_settings({path.name: path.read_text("utf-8") for path in sorted(EXAMPLE.glob("*.yaml"))})
+
+    assert sorted(settings.roster.tenants["acme"].people) == ["anna", "bela", "chiara", "duarte"]
+    assert settings.roster.tenants["acme"].limits == Limits()
+    assert [target.name for target in settings.targets] == [
+        "connects",
+        "talk-time",
+        "short-calls",
+        "service",
+        "conversion",
+        "satisfaction",
+        "no-late-follow-ups",
+    ]
+    assert settings.targets[1] == Target(
+        name="talk-time",
+        kpi="average_talk_time",
+        window="business-day",
+        direction=Direction.BETWEEN,
+        low=Fraction(120_000),
+        high=Fraction(360_000),
+        minimum_sample=20,
+        owner="floor lead",
+    )
+    assert settings.targets[2].direction is Direction.AT_MOST
+    assert (settings.targets[2].hold_ms, settings.targets[2].recover_hold_ms) == (300_000, 600_000)
+    assert settings.targets[3].scope is Scope.TEAM
+    assert settings.targets[5].low == Fraction(9, 2)
+
+
+def test_no_files_are_no_settings():
+    assert read_settings({}).targets == ()
+    assert read_settings({}).roster.tenants == {}
+
+
+def test_all_faults_of_a_roster_come_at_once():
+    text = """tenants:
+  acme:
+    zone: Europe/Atlantis
+    day_starts_at: "04:10"
+    limits: {too_short: 61 s}
+    teams:
+      north: {nmae: North}
+    people:
+      anna:
+        team: south
+        from: 2026-03-01
+        to: 2026-02-01
+      bela:
+        team:
+          - {team: north, to: 2026-03-02}
+          - {team: north, from: 2026-03-01}
+        aliases:
+          crm: "4711"
+      chiara:
+        name: [Chiara]
+        aliases:
+          crm: ["4711"]
+          tele phony: x
+        hobby: chess
+"""
+    assert faults(roster=text) == [
+        'roster.yaml:3 tenants.acme.zone: unknown time zone "Europe/Atlantis"',
+        'roster.yaml:4 tenants.acme.day_starts_at: "04:10" is no quarter of an hour',
+        "roster.yaml:5 tenants.acme.limits.too_short: 61000 ms is no edge of the histogram; the nearest is 60000 ms",
+        'roster.yaml:7 tenants.acme.teams.north.nmae: unknown key, did you mean "name"?',
+        'roster.yaml:10 tenants.acme.people.anna.team: team "south" is not among the teams: north',
+        "roster.yaml:12 tenants.acme.people.anna.to: must be after from",
+        'roster.yaml:14 tenants.acme.people.bela.team: "north" and "north" hold at the same time',
+        'roster.yaml:22 tenants.acme.people.chiara.aliases.crm: "4711" is "bela" and "chiara" at the same time',
+        'roster.yaml:23 tenants.acme.people.chiara.aliases.tele phony: "tele phony" must be 1 to 64 of the characters '
+        "A-Z a-z 0-9 . _ -",
+        "roster.yaml:24 tenants.acme.people.chiara.hobby: unknown key",
+    ]
+
+
+def test_all_faults_of_targets_come_at_once():
+    text = """targets:
+  - name: one
+    kpi: conect_share
+    window: rolling-30m
+  - name: two
+    kpi: connect_share
+    window: business-day
+    bound: "25"
+    minimum_sample: 0
+    tenant: acem
+  - name: two
+    kpi: average_talk_time
+    window: business-day
+    bound: 4 m
+    low: 5 m
+    high: 4 m
+  - kpi: revenue
+    window: business-day
+    bound: "100000"
+    minimum_sample: 3
+    scope: floor
+  - name: calls
+    kpi: calls
+    window: business-day
+    member: EUR
+    bound: many
+    hold: five
+"""
+    roster = "tenants: {acme: {teams: {north: {}}}}"
+    assert faults(roster=roster, targets=text) == [
+        'targets.yaml:3 targets[0].kpi: "conect_share" is no KPI, did you mean "connect_share"?',
+        'targets.yaml:4 targets[0].window: "rolling-30m" is none of rolling-15m, rolling-60m, business-day, '
+        'did you mean "rolling-60m"?',
+        'targets.yaml:8 targets[1].bound: "25" is more than the whole, write 25 % or a share such as 0.25',
+        'targets.yaml:9 targets[1].minimum_sample: "0" is no whole number from 1 to 1000000000',
+        'targets.yaml:10 targets[1].tenant: tenant "acem" is not in the roster, did you mean "acme"?',
+        'targets.yaml:11 targets[2].name: there is a target "two" already',
+        "targets.yaml:14 targets[2].bound: average_talk_time has a band here: say low and high",
+        "targets.yaml:16 targets[2].high: must not be below low",
+        "targets.yaml:17 targets[3].name: is missing",
+        "targets.yaml:17 targets[3].member: is missing: revenue has one value for each currency",
+        "targets.yaml:20 targets[3].minimum_sample: revenue only counts, there is no sample",
+        'targets.yaml:21 targets[3].scope: "floor" is none of tenant, team, agent',
+        "targets.yaml:25 targets[4].member: calls has one value only",
+        'targets.yaml:26 targets[4].bound: "many" is no number',
+        'targets.yaml:27 targets[4].hold: "five" is no duration, write 90 s, 1.5 m or 2 h',
+    ]
+
+
+def test_faults_of_several_files_come_together():
+    assert faults(a="tenants: [", b="tenants: {acme: {}}", c="tenants: {acme: {zone: X}}", d="color: red") == [
+        "a.yaml:1 yaml: expected the node content, but found '<stream end>'",
+        'c.yaml:1 tenants.acme: tenant "acme" is in another file already',
+        "d.yaml:1 color: unknown key",
+    ]
+
+
+def test_ids_stay_the_text_that_was_written():
+    text = "tenants: {acme: {people: {007: {aliases: {crm: 0010}}}}}"
+    roster = read_settings({"roster.yaml": text}).roster
+
+    assert roster.alias("acme", "crm", "0010", 0) == "007"
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"), [("20 s", 20_000), ("20s", 20_000), ("1.5 m", 90_000), ("2 h", 7_200_000), ("0 s", 0)]
+)
+def test_duration(text: str, ms: int):
+    assert duration_ms(text) == ms
+
+
+@pytest.mark.parametrize("text", ["20", "-1 s", "0.0001 s", "1 day", ""])
+def test_text_that_is_no_duration(text: str):
+    with pytest.raises(ValueError, match="milliseconds|no duration"):
+        duration_ms(text)
+
+
+def test_bounds_are_exact():
+    assert bound("33.3 %", "share") == Fraction(333, 1000)
+    assert bound("0.25", "share") == Fraction(1, 4)
+    assert bound("150 %", "share") == Fraction(3, 2)
+    assert bound("4 m", "ms") == Fraction(240_000)
+    assert bound("-10", "points") == Fraction(-10)
+    with pytest.raises(ValueError, match="the KPI is in points"):
+        bound("5 %", "points")
+
+
+def test_moments_are_starts_of_business_days_or_quarters_of_an_hour():
+    assert clock_min("04:15") == 255
+    assert moment_ms("2026-03-02", "Europe/Berlin", 0) == 1_772_406_000_000
+    assert moment_ms("2026-03-02", "Europe/Berlin", 240) == 1_772_420_400_000
+    assert moment_ms("2026-03-02T00:00+01:00", "UTC", 0) == 1_772_406_000_000
+    for text in ("2026-02-30", "2026-03-02T00:00", "2026-03-02T00:01Z", "soon"):
+        with pytest.raises(ValueError, match=text[:8]):
+            moment_ms(text, "UTC", 0)
