@@ -170,7 +170,7 @@ def test_duration(text: str, ms: int):
 
 @pytest.mark.parametrize("text", ["20", "-1 s", "0.0001 s", "1 day", ""])
 def test_text_that_is_no_duration(text: str):
-    with pytest.raises(ValueError, match="milliseconds|no duration"):
+    with pytest.raises(ValueError, match=r"milliseconds|no duration"):
         duration_ms(text)
 
 

@@ -1,0 +1,227 @@
+"""States of alerts, transition by transition, and what the log makes of them."""
+
+from fractions import Fraction
+
+import pytest
+
+from kpistream.core.alerts import (
+    TABLE,
+    Alert,
+    Look,
+    State,
+    Subject,
+    Transition,
+    alert_after,
+    alert_key,
+    decode_transition,
+    encode_transition,
+    explain,
+    next_state,
+    states_from_log,
+    step,
+)
+from kpistream.core.kpis import Value
+from kpistream.core.targets import (
+    CATCHING_UP,
+    NOT_COVERED,
+    OFF_SHIFT,
+    Direction,
+    Judgement,
+    Target,
+    Verdict,
+    Why,
+)
+from kpistream.core.windows import Window
+
+SUBJECT = Subject("connects", "acme", "agent:anna")
+MISSED = Judgement(Verdict.MISSED, Why.BELOW_BOUND, Value(0.18, 18, 100))
+MET = Judgement(Verdict.MET, Why.WITHIN_BOUND, Value(0.25, 25, 100))
+TOO_LITTLE = Judgement(Verdict.TOO_LITTLE, Why.SAMPLE_TOO_SMALL, Value(0.0, 0, 4))
+WINDOW = Window(0, 86_400_000)
+LETTERS = {"-": MISSED, "+": MET, "?": TOO_LITTLE, "n": CATCHING_UP, "s": OFF_SHIFT}
+
+
+def target(hold_ms: int = 0, recover_hold_ms: int = 0) -> Target:
+    return Target(
+        name="connects",
+        kpi="connect_share",
+        window="business-day",
+        direction=Direction.AT_LEAST,
+        low=Fraction(1, 4),
+        minimum_sample=40,
+        owner="floor lead",
+        hold_ms=hold_ms,
+        recover_hold_ms=recover_hold_ms,
+    )
+
+
+def run(looks: str, aim: Target) -> list[str]:
+    """The state after each look, one look a second: `-` missed, `+` met, `?` too little, `n` no data, `s` off shift."""
+    alert, out = Alert(SUBJECT), []
+    for second, letter in enumerate(looks):
+        transition = step(alert, Look(aim, LETTERS[letter], WINDOW), second * 1000)
+        if transition is not None:
+            assert transition.sequence == alert.sequence + 1
+            assert transition.from_state is alert.state
+            alert = alert_after(transition)
+        out.append(alert.state.value)
+    return out
+
+
+#   looks   +    -    -    ?    +    +
+#   state   ok   firing ........ ok ...
+def test_simple_target_fires_and_recovers_at_once():
+    assert run("+--?++", target()) == ["ok", "firing", "firing", "firing", "ok", "ok"]
+
+
+#   hold 2 s:    0         1         2
+#   looks        -         -         -
+#   state        pending   pending   firing
+def test_hold_time_must_pass_before_an_alert_fires():
+    assert run("---", target(hold_ms=2000)) == ["pending", "pending", "firing"]
+    assert run("--+-", target(hold_ms=2000)) == ["pending", "pending", "ok", "pending"]
+
+
+#   recover hold 2 s:   - firing, + recovering, + recovering, + ok; a miss on the way fires again
+def test_recover_hold_time_must_pass_before_an_alert_is_over():
+    assert run("-+++", target(recover_hold_ms=2000)) == ["firing", "recovering", "recovering", "ok"]
+    assert run("-++-++", target(recover_hold_ms=2000)) == [
+        "firing",
+        "recovering",
+        "recovering",
+        "firing",
+        "recovering",
+        "recovering",
+    ]
+
+
+def test_too_little_data_keeps_every_state():
+    aim = target(hold_ms=2000, recover_hold_ms=2000)
+
+    assert run("??", aim) == ["ok", "ok"]
+    assert run("-????", aim) == ["pending"] * 5
+    assert run("---?+?", aim) == ["pending", "pending", "firing", "firing", "recovering", "recovering"]
+
+
+def test_no_data_is_neither_an_alarm_nor_a_recovery():
+    assert run("-n-", target()) == ["firing", "no-data", "firing"]
+    assert run("-n?", target()) == ["firing", "no-data", "firing"]
+    assert run("-n+", target()) == ["firing", "no-data", "ok"]
+    assert run("-n+", target(recover_hold_ms=2000)) == ["firing", "no-data", "recovering"]
+    assert run("-+n-", target()) == ["firing", "ok", "no-data", "firing"]
+
+
+def test_going_home_is_not_a_recovery():
+    assert run("-ssn-", target()) == ["firing", "suspended", "suspended", "no-data", "firing"]
+    assert run("-s+", target(recover_hold_ms=2000)) == ["firing", "suspended", "recovering"]
+
+
+def test_hold_time_starts_again_after_no_data():
+    assert run("-n---", target(hold_ms=2000)) == ["pending", "no-data", "pending", "pending", "firing"]
+
+
+def test_alert_that_never_left_ok_writes_nothing_when_data_are_missing():
+    assert run("ns+", target()) == ["ok", "ok", "ok"]
+
+
+def test_target_that_no_longer_covers_its_scope_is_suspended():
+    alert = Alert(SUBJECT, State.FIRING, 0, 1, State.FIRING)
+
+    transition = step(alert, Look(target(), NOT_COVERED, WINDOW), 5)
+    assert transition is not None
+    assert (transition.to_state, transition.reason) == (State.SUSPENDED, Why.NOT_COVERED)
+
+
+def test_table_has_a_row_for_each_judged_state():
+    assert TABLE.keys() == {State.OK, State.PENDING, State.FIRING, State.RECOVERING}
+    for state in State:
+        for verdict in Verdict:
+            assert next_state(Alert(SUBJECT, state, 0, 1), target(), verdict, 10) in State
+
+
+FIRING = Transition(
+    alert_id="connects/acme/agent:anna/1",
+    target="connects",
+    tenant="acme",
+    scope="agent:anna",
+    sequence=1,
+    from_state=State.OK,
+    to_state=State.FIRING,
+    at_ms=1_000,
+    reason=Why.BELOW_BOUND,
+    kpi="connect_share",
+    window="business-day",
+    window_from_ms=0,
+    window_to_ms=86_400_000,
+    direction=Direction.AT_LEAST,
+    low=0.25,
+    high=None,
+    value=0.18,
+    numerator=18,
+    denominator=100,
+    before=State.FIRING,
+    team="north",
+    display_name="Anna Berg",
+    owner="floor lead",
+)
+
+
+def test_transition_carries_what_explains_it():
+    look = Look(target(), MISSED, WINDOW, "north", "Anna Berg")
+
+    assert step(Alert(SUBJECT), look, 1_000) == FIRING
+    assert explain(FIRING) == (
+        "Anna Berg: connect_share 0.18 (n 100), target connects at least 0.25 share, business-day, "
+        "firing (below-bound); outbound_connected / outbound_calls"
+    )
+
+
+def test_transition_as_json():
+    value = encode_transition(FIRING)
+
+    assert value == (
+        b'{"alert_id":"connects/acme/agent:anna/1","target":"connects","tenant":"acme","scope":"agent:anna",'
+        b'"sequence":1,"from":"ok","to":"firing","at_ms":1000,"reason":"below-bound","kpi":"connect_share",'
+        b'"window":"business-day","window_from_ms":0,"window_to_ms":86400000,"direction":"at_least","low":0.25,'
+        b'"high":null,"value":0.18,"numerator":18,"denominator":100,"before":"firing","team":"north",'
+        b'"display_name":"Anna Berg","owner":"floor lead"}'
+    )
+    assert decode_transition(value) == FIRING
+    assert alert_key(FIRING) == b"connects/acme/agent:anna"
+
+
+def recorded(sequence: int, to_state: State, at_ms: int = 0, scope: str = "agent:anna") -> Transition:
+    changed = {"sequence": sequence, "to_state": to_state, "at_ms": at_ms, "before": to_state, "scope": scope}
+    values = {name: getattr(FIRING, name) for name in Transition.__struct_fields__}
+    return Transition(**(values | changed))
+
+
+#   log    1 firing | 2 ok (worker A) | 2 firing (worker B, a zombie) | 1 firing (delivered again)
+#   state                ok stands
+def test_first_record_of_the_highest_sequence_is_the_state():
+    log = [
+        recorded(1, State.FIRING, 10),
+        recorded(2, State.OK, 20),
+        recorded(2, State.FIRING, 21),
+        recorded(1, State.FIRING, 10),
+        recorded(1, State.PENDING, 5, "agent:bela"),
+    ]
+
+    assert states_from_log(log) == {
+        SUBJECT: Alert(SUBJECT, State.OK, 20, 2, State.OK),
+        Subject("connects", "acme", "agent:bela"): Alert(
+            Subject("connects", "acme", "agent:bela"), State.PENDING, 5, 1, State.PENDING
+        ),
+    }
+
+
+@pytest.mark.parametrize("looks", ["+--?++", "-n+-s-", "n-+n?+-"])
+def test_log_of_a_run_gives_the_state_it_ended_in(looks: str):
+    aim, alert, log = target(hold_ms=1000, recover_hold_ms=1000), Alert(SUBJECT), []
+    for second, letter in enumerate(looks):
+        transition = step(alert, Look(aim, LETTERS[letter], WINDOW), second * 1000)
+        if transition is not None:
+            log.append(decode_transition(encode_transition(transition)))
+            alert = alert_after(transition)
+
+    assert states_from_log(log + log) == {SUBJECT: alert}
