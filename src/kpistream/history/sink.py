@@ -78,7 +78,6 @@ class Sink:
         self._observer: SinkObserver = observer or Unobserved()
         self._reader = EventReader(settings.pane_ms, settings.partitions)
         self._stopping = asyncio.Event()
-        self._consumer: AIOKafkaConsumer | None = None
         self._store: Store | None = None
         self._shards: dict[int, Shard] = {}
         self._generation = 0
@@ -94,7 +93,7 @@ class Sink:
         if store is None:
             return
         self._store = store
-        consumer = self._consumer = self._make_consumer()
+        consumer = self._make_consumer()
         try:
             await consumer.start()
             topics = self.settings.topics
