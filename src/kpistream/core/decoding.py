@@ -14,7 +14,14 @@ import msgspec
 
 from kpistream.core.cloudevents import Headers
 from kpistream.core.currencies import NUMERIC
-from kpistream.core.events import NAME_PATTERN, SCOPE_PATTERN, AnyEvent
+from kpistream.core.events import (
+    MAX_ATTRIBUTE_NAME,
+    MAX_ATTRIBUTE_TEXT,
+    MAX_ATTRIBUTES,
+    NAME_PATTERN,
+    SCOPE_PATTERN,
+    AnyEvent,
+)
 from kpistream.core.explaining import FUTURE_MS, MAX_BYTES, check, known_only, read, unknown_names
 from kpistream.core.fields import (
     RENAMED,
@@ -54,6 +61,7 @@ STRUCTS: Final[dict[str, type[Fields]]] = {
 }
 _MAX_NAMES: Final = 10_000
 _MAX_UNKNOWN: Final = 100
+_BACKSLASH, _DEL, _C2 = 0x5C, 0x7F, 0xC2
 OTHER: Final = "*"
 """Counts unknown fields beyond the first hundred names."""
 
@@ -80,7 +88,12 @@ class Decoder:
         if value is not None and len(value) <= MAX_BYTES:
             try:
                 fields: Fields = _fast(value)
-                if _ACCEPTS[fields.__class__](fields, timestamp_ms) and (_plain(value) or _clean(fields)):
+                if _ACCEPTS[fields.__class__](fields, timestamp_ms) and (
+                    # No string can hold a control character: JSON allows them only escaped (below U+0020),
+                    # as DEL, or as U+0080 to U+009F, whose first byte is C2.
+                    (_BACKSLASH not in value and _DEL not in value and (value.isascii() or _C2 not in value))
+                    or _clean(fields)
+                ):
                     return fields
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 pass
@@ -150,8 +163,24 @@ def _ms(value: Any) -> int:
     return value  # type: ignore[no-any-return]
 
 
+def _call_times(call: CallFields) -> tuple[int, int, int | None]:
+    answered = call.answered_at
+    return _ms(call.started_at), _ms(call.ended_at), None if answered is None else _ms(answered)
+
+
 def _accepts_call(call: CallFields, timestamp_ms: int) -> bool:
-    started, ended, answered = _ms(call.started_at), _ms(call.ended_at), call.answered_at
+    text: Any = call.started_at
+    if text.__class__ is str:
+        try:  # `_ms` three times without the calls: 0.3 us of 2.5
+            started = HEADS[text[:19]] + TAILS[text[19:]]
+            text = call.ended_at
+            ended = HEADS[text[:19]] + TAILS[text[19:]]
+            text = call.answered_at
+            answered = None if text is None else HEADS[text[:19]] + TAILS[text[19:]]
+        except (KeyError, TypeError):
+            started, ended, answered = _call_times(call)
+    else:
+        started, ended, answered = _call_times(call)
     if not (
         MIN_MS <= started <= ended < END_MS
         and ended - started <= MAX_CALL_MS
@@ -159,24 +188,22 @@ def _accepts_call(call: CallFields, timestamp_ms: int) -> bool:
         and _accepts_envelope(call, ended)
     ):
         return False
-    outcome = call.outcome
     if answered is not None:
-        call.answered_at = answered = _ms(answered)
         used_ms = (call.talk_ms or 0) + (call.hold_ms or 0)
-        if (
-            not started <= answered <= ended
-            or used_ms > ended - answered + ROUNDING_MS
-            or outcome == "abandoned"
-            or (outcome == "connected" and call.answered_by == "machine")
-        ):
+        if not started <= answered <= ended or used_ms > ended - answered + ROUNDING_MS or not _accepts_answered(call):
             return False
-    elif outcome == "connected" or call.talk_ms:
+    elif call.outcome == "connected" or call.talk_ms:
         return False
-    call.started_at = started
-    call.ended_at = ended
+    call.started_at, call.ended_at, call.answered_at = started, ended, answered
     if call.follow_up_due_at is None and call.next_follow_up_at is None:
         return True
     return _accepts_follow_up(call)
+
+
+def _accepts_answered(call: CallFields) -> bool:
+    if call.outcome == "connected":
+        return call.answered_by != "machine"
+    return call.outcome != "abandoned"
 
 
 def _accepts_follow_up(call: CallFields) -> bool:
@@ -236,7 +263,18 @@ def _accepts_envelope(event: EventFields, at_ms: int) -> bool:
     if given is not None and _ms(given) != at_ms:
         return False
     event.occurred_at = at_ms
+    if event.attributes is not None and not _accepts_attributes(event.attributes):
+        return False
     return event.moved_from is None or _accepts_moved_from(event.moved_from)
+
+
+def _accepts_attributes(attributes: dict[str, str]) -> bool:
+    if len(attributes) > MAX_ATTRIBUTES:
+        return False
+    for name, text in attributes.items():
+        if not 0 < len(name) <= MAX_ATTRIBUTE_NAME or len(text) > MAX_ATTRIBUTE_TEXT:
+            return False
+    return True
 
 
 def _accepts_moved_from(old: MovedFromFields) -> bool:
@@ -251,14 +289,6 @@ def _learn_name(name: str) -> bool:
         _names.clear()
     _names.add(name)
     return True
-
-
-def _plain(value: bytes) -> bool:
-    """True when no string in the JSON can hold a control character; False when one might.
-
-    JSON allows them only escaped (below U+0020), as DEL, or as U+0080 to U+009F, whose first byte is C2.
-    """
-    return b"\\" not in value and b"\x7f" not in value and (value.isascii() or b"\xc2" not in value)
 
 
 def _clean(fields: Fields) -> bool:
