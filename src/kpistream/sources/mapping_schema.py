@@ -13,7 +13,7 @@ from kpistream.core.events import CallEnded, DealClosed, Event, MovedFrom, Surve
 from kpistream.core.yaml_nodes import Faults, Node, Section, Where, near, parse
 from kpistream.sources.field_schema import kind_of, read_spec, read_zone
 from kpistream.sources.fields import Spec
-from kpistream.sources.predicates import Predicate, read_predicate
+from kpistream.sources.predicates import EVERY, Predicate, read_predicate
 from kpistream.sources.rows import Format
 
 FORMATS: Final = ("csv", "tsv", "jsonl")
@@ -150,7 +150,7 @@ def _skip(section: Section) -> Skip:
 def _check_common(common: Node | None, events: tuple[EventSpec, ...], faults: Faults) -> None:
     if common is None:
         return
-    known = {name for event in events for name in field_names(event.type)}
+    known = {name for event in events if event.type for name in field_names(event.type)}
     for name in Section(common, faults):
         if name not in known:
             faults.add(
@@ -161,9 +161,11 @@ def _check_common(common: Node | None, events: tuple[EventSpec, ...], faults: Fa
 
 def _event(section: Section, common: Node | None) -> EventSpec:
     faults = section.faults
-    event_type = section.choice("type", MODELS, "call.ended")
-    if "type" not in section:
-        section.fault(f"missing: one of {', '.join(MODELS)}", "type")
+    event_type = section.choice("type", MODELS, "")
+    if not event_type:
+        if "type" not in section:
+            section.fault(f"missing: one of {', '.join(MODELS)}", "type")
+        return EventSpec(section.where, "", EVERY, ())
     when = read_predicate(section.node("when"), faults)
     shared = common.value if common is not None and isinstance(common.value, dict) else {}
     specs: dict[str, Spec] = {}
