@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kpistream.core import measures as m
-from kpistream.core.kpis import BY_NAME, KPIS, Value, evaluate
+from kpistream.core.kpis import BY_NAME, KPIS, Value, evaluate, evaluate_all
 
 SCALARS = [measure.number for measure in m.SCALARS]
 FIVE, SEVEN = m.scale_code(1, 5), m.scale_code(1, 7)
@@ -66,3 +66,8 @@ def test_too_short_and_not_too_short_are_all_talks(tally):
     assert isinstance(long_, Value)
     middle = range(m.TALK_EDGES_MS.index(60_000), m.TALK_EDGES_MS.index(600_000))
     assert short.numerator + sum(tally.get(m.TALK_BIN + offset, 0) for offset in middle) + long_.numerator == talks
+
+
+@given(TALLIES)
+def test_all_at_once_are_the_same_as_one_by_one(tally):
+    assert evaluate_all(tally) == {kpi.name: evaluate(kpi, tally) for kpi in KPIS}
