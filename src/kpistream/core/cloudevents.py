@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
+from kpistream.core.quoting import quoted
 from kpistream.errors import EventRejected, Reason
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -60,7 +61,7 @@ def _data(content: dict[str, Any]) -> dict[str, Any]:
 
 def _check_version(version: object) -> None:
     if version != _VERSION:
-        raise EventRejected(Reason.INVALID_FIELD, f'specversion: {str(version)[:16]!r} is not "{_VERSION}"')
+        raise EventRejected(Reason.INVALID_FIELD, f'specversion: {quoted(version)} is not "{_VERSION}"')
 
 
 def _text(value: bytes) -> str:

@@ -15,9 +15,6 @@ import msgspec
 from kpistream.core.cloudevents import Headers
 from kpistream.core.currencies import NUMERIC
 from kpistream.core.events import (
-    MAX_ATTRIBUTE_NAME,
-    MAX_ATTRIBUTE_TEXT,
-    MAX_ATTRIBUTES,
     NAME_PATTERN,
     SCOPE_PATTERN,
     AnyEvent,
@@ -263,18 +260,7 @@ def _accepts_envelope(event: EventFields, at_ms: int) -> bool:
     if given is not None and _ms(given) != at_ms:
         return False
     event.occurred_at = at_ms
-    if event.attributes is not None and not _accepts_attributes(event.attributes):
-        return False
     return event.moved_from is None or _accepts_moved_from(event.moved_from)
-
-
-def _accepts_attributes(attributes: dict[str, str]) -> bool:
-    if len(attributes) > MAX_ATTRIBUTES:
-        return False
-    for name, text in attributes.items():
-        if not 0 < len(name) <= MAX_ATTRIBUTE_NAME or len(text) > MAX_ATTRIBUTE_TEXT:
-            return False
-    return True
 
 
 def _accepts_moved_from(old: MovedFromFields) -> bool:

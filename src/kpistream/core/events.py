@@ -16,13 +16,11 @@ from pydantic_core import PydanticCustomError
 from kpistream.core import rules
 from kpistream.core.currencies import NUMERIC
 from kpistream.core.instants import END_MS, MIN_MS, instant, to_text
+from kpistream.core.quoting import quoted
 from kpistream.errors import EventRejected, Reason
 
 MAX_REVISION: Final = (1 << 48) - 1
 DAY_MS: Final = 86_400_000
-MAX_ATTRIBUTES: Final = 64
-MAX_ATTRIBUTE_NAME: Final = 128
-MAX_ATTRIBUTE_TEXT: Final = 1024
 NO_CONTROL: Final = r"^[^\x00-\x1f\x7f-\x9f]*$"
 NAME_PATTERN: Final = r"^[A-Za-z0-9._-]{1,64}$"
 SCOPE_PATTERN: Final = r"^(agent|queue|campaign):[^\x00-\x1f\x7f-\x9f]+$"
@@ -47,7 +45,7 @@ def _currency(value: str) -> str:
     if value not in NUMERIC:
         raise custom(
             Reason.UNKNOWN_CURRENCY,
-            f'"{value[:64]}" is not an ISO 4217 currency',
+            f"{quoted(value)} is not an ISO 4217 currency",
             "use a code such as EUR, in capitals",
         )
     return value
@@ -74,9 +72,8 @@ Instant = Annotated[int, BeforeValidator(_instant), WithJsonSchema(_INSTANT_SCHE
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 Text256 = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=NO_CONTROL)]
 Text128 = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=NO_CONTROL)]
-AttributeName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ATTRIBUTE_NAME, pattern=NO_CONTROL)]
-AttributeText = Annotated[str, StringConstraints(max_length=MAX_ATTRIBUTE_TEXT)]
-Attributes = Annotated[dict[AttributeName, AttributeText], Field(max_length=MAX_ATTRIBUTES)]
+AttributeText = Annotated[str, StringConstraints(max_length=1024)]
+Attributes = Annotated[dict[Text128, AttributeText], Field(max_length=64)]
 DurationMs = Annotated[int, Field(ge=0, le=DAY_MS)]
 Revision = Annotated[int, Field(ge=0, le=MAX_REVISION)]
 ScalePoint = Annotated[int, Field(ge=0, le=rules.SCALE_END)]

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails, from_json
 from kpistream.core.cloudevents import Headers, unwrap
 from kpistream.core.events import MODELS, AnyEvent, Retracted
 from kpistream.core.instants import to_text
+from kpistream.core.quoting import JSON_NAMES, cut, quoted
 from kpistream.errors import EventRejected, Reason
 
 MAX_BYTES: Final = 1_000_000
@@ -22,14 +23,6 @@ FUTURE_MS: Final = 300_000
 FRAMING_DETAIL: Final = "value looks like Schema Registry framing; kpistream reads JSON"
 
 _REASONS: Final = {reason.value: reason for reason in Reason}
-_JSON_NAMES: Final = {
-    dict: "an object",
-    list: "an array",
-    str: "text",
-    bool: "a boolean",
-    int: "a number",
-    float: "a number",
-}
 _EXPECTED: Final = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -69,7 +62,7 @@ def check(content: Mapping[str, Any], timestamp_ms: int | None = None) -> AnyEve
         raise EventRejected(Reason.MISSING_FIELD, "type: missing", f"one of {', '.join(MODELS)}")
     model = MODELS.get(kind) if isinstance(kind, str) else None
     if model is None:
-        raise EventRejected(Reason.UNKNOWN_TYPE, f"type {_quoted(kind)} is unknown", f"one of {', '.join(MODELS)}")
+        raise EventRejected(Reason.UNKNOWN_TYPE, f"type {quoted(kind)} is unknown", f"one of {', '.join(MODELS)}")
     try:
         event = model.model_validate(content)
     except ValidationError as error:
@@ -86,7 +79,7 @@ def rejection(error: ValidationError) -> EventRejected:
     field = ".".join(str(part) for part in first["loc"])
     if reason is None:
         reason = Reason.MISSING_FIELD if first["type"] == "missing" else Reason.INVALID_FIELD
-        return EventRejected(reason, f"{_cut(field)}: {_fact(first)}")
+        return EventRejected(reason, f"{cut(field)}: {_fact(first)}")
     context = first["ctx"]
     return EventRejected(reason, f"{field}: {context['detail']}" if field else context["detail"], context["hint"])
 
@@ -121,9 +114,9 @@ def _object(value: bytes) -> dict[str, Any]:
     try:
         content = from_json(value, allow_inf_nan=False)
     except ValueError as error:
-        raise EventRejected(Reason.NOT_JSON, f"value is not JSON: {_cut(str(error))}") from None
+        raise EventRejected(Reason.NOT_JSON, f"value is not JSON: {cut(str(error))}") from None
     if not isinstance(content, dict):
-        what = _JSON_NAMES.get(type(content), "null")
+        what = JSON_NAMES.get(type(content), "null")
         raise EventRejected(Reason.NOT_JSON, f"value is {what}, one JSON object is expected")
     return content
 
@@ -142,7 +135,7 @@ def _check_future(event: AnyEvent, timestamp_ms: int) -> None:
 
 def _fact(fault: ErrorDetails) -> str:
     """What is wrong with one field: the value quoted, the limit and its unit."""
-    kind, seen = fault["type"], _quoted(fault["input"])
+    kind, seen = fault["type"], quoted(fault["input"])
     limits: Mapping[str, Any] = fault.get("ctx", {})
     name = next((str(part) for part in reversed(fault["loc"]) if isinstance(part, str)), "")
     unit = " ms" if name.endswith("_ms") else ""
@@ -154,7 +147,7 @@ def _fact(fault: ErrorDetails) -> str:
         case "less_than_equal":
             return f"{seen} is above the limit of {limits['le']}{unit}"
         case "string_too_short":
-            return f"{seen} is shorter than {limits['min_length']} characters"
+            return f"{seen} is empty"
         case "string_too_long":
             return f"{seen} is longer than {limits['max_length']} characters"
         case "too_long":
@@ -172,20 +165,3 @@ def _pattern_fact(name: str) -> str:
     if name == "scope":
         return "is not agent:ID, queue:NAME or campaign:NAME"
     return "has a control character"
-
-
-def _quoted(value: object) -> str:
-    if isinstance(value, str):
-        return f'"{_cut(value)}"'
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, int) and value.bit_length() > 128:
-        return f"an integer of {value.bit_length()} bits"
-    if isinstance(value, int | float):
-        return repr(value)
-    return _JSON_NAMES.get(type(value), f"a {type(value).__name__}")
-
-
-def _cut(text: str) -> str:
-    text = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text[:65])
-    return text if len(text) <= 64 else text[:61] + "..."

@@ -119,9 +119,6 @@ else:
             return int | str
         if any(isinstance(part, ScoreMark) for part in metadata):
             return float
-        if get_origin(annotation) is dict:
-            # Limits of names and texts inside a dict cost msgspec 0.4 us an event; the decoder checks them.
-            return dict[str, str]
         return _constrained(_plain(annotation), metadata)
 
     def _plain(annotation: Any) -> Any:
@@ -129,6 +126,9 @@ else:
         if origin in (Union, UnionType):
             members = [_kind(member, ()) for member in get_args(annotation)]
             return Union[tuple(members)]  # noqa: UP007
+        if origin is dict:
+            key, value = get_args(annotation)
+            return dict[_kind(key, ()), _kind(value, ())]
         if origin is Literal or annotation in (str, int, NoneType):
             return annotation
         return _derived[annotation]

@@ -9,6 +9,7 @@ import re
 from datetime import date, datetime
 from typing import Final
 
+from kpistream.core.quoting import quoted
 from kpistream.errors import EventRejected, Reason
 
 MIN_MS: Final = 631_152_000_000
@@ -48,8 +49,8 @@ def instant(value: object) -> int:
                 f"{value} is too small for epoch milliseconds",
                 "multiply epoch seconds by 1000",
             )
-        return _in_range(value, _short(value))
-    raise EventRejected(Reason.INVALID_FIELD, f"{_short(value)} is not a time", _HINT_TEXT)
+        return _in_range(value, quoted(value))
+    raise EventRejected(Reason.INVALID_FIELD, f"{quoted(value)} is not a time", _HINT_TEXT)
 
 
 def instant_or_zero(value: str | float) -> int:
@@ -87,15 +88,15 @@ def _from_datetime(value: datetime) -> int:
 def _from_text(text: str) -> int:
     match = _TEXT.fullmatch(text)
     if match is None:
-        raise EventRejected(Reason.INVALID_FIELD, f"{_short(text)} is not a time", _HINT_TEXT)
+        raise EventRejected(Reason.INVALID_FIELD, f"{quoted(text)} is not a time", _HINT_TEXT)
     if match[8] is None:
         raise EventRejected(
-            Reason.NO_ZONE, f"{_short(text)} has no zone", "end the time with Z or an offset such as +02:00"
+            Reason.NO_ZONE, f"{quoted(text)} has no zone", "end the time with Z or an offset such as +02:00"
         )
     head_ms = _head_ms(match)
     tail_ms = int((match[7] or "").ljust(3, "0")[:3]) - _offset_ms(match[8])
     if head_ms is None or tail_ms < -86_400_000:
-        raise EventRejected(Reason.INVALID_FIELD, f"{_short(text)} is not on the calendar or the clock")
+        raise EventRejected(Reason.INVALID_FIELD, f"{quoted(text)} is not on the calendar or the clock")
     for cache, part, ms in ((HEADS, text[:19], head_ms), (TAILS, text[19:], tail_ms)):
         if len(cache) >= _CACHE_LIMIT:
             cache.clear()
@@ -122,12 +123,3 @@ def _offset_ms(zone: str) -> int:
     if hours > 23 or minutes > 59:
         return 2 * 86_400_000
     return (-1 if zone[0] == "-" else 1) * (hours * 60 + minutes) * 60_000
-
-
-def _short(value: object) -> str:
-    text = f'"{value}"' if isinstance(value, str) else _integer(value) if isinstance(value, int) else repr(value)
-    return text if len(text) <= 64 else text[:60] + "..." + text[-1]
-
-
-def _integer(value: int) -> str:
-    return f"an integer of {value.bit_length()} bits" if value.bit_length() > 128 else str(value)
