@@ -1,0 +1,462 @@
+"""Partition: every rule of a worker about one partition, one record at a time."""
+
+import pytest
+
+from kpistream.core.changelog import FrontierRecord, MarkRecord, PaneRecord, encode_frontier, encode_mark, parse
+from kpistream.core.measures import CALLS, TALK_MS
+from kpistream.core.partition import Flush, Outcome, PaneSum, Partition, PartitionSettings, Retraction
+from kpistream.core.placing import Accepted, Place, rank_of
+
+MINUTE = 60_000
+PANE = 5 * MINUTE
+ADA, BOB = "acme/agent:ada", "acme/agent:bob"
+CALL = "acme/pbx/call/1"
+
+
+def event(
+    identity: str = CALL, place: Place = Place(ADA, 0), revision: int = 0, talk_ms: int = 1000, digest: int = 7
+) -> Accepted:
+    added = (CALLS, 1, TALK_MS, talk_ms)
+    return Accepted(identity, *place, rank_of(1, revision, digest), added, False, None, place.start_ms, None)  # type: ignore[arg-type]
+
+
+def moved(place: Place, left: Place, revision: int = 1) -> Accepted:
+    rank = rank_of(1, revision, 7)
+    return Accepted(CALL, *place, rank, (CALLS, 1, TALK_MS, 1000), False, left, place.start_ms, None)  # type: ignore[arg-type]
+
+
+def retraction(place: Place, revision: int = 1) -> Accepted:
+    return Accepted(CALL, *place, rank_of(1, revision, 7), (), True, None, place.start_ms, None)  # type: ignore[arg-type]
+
+
+def partition(**settings: object) -> Partition:
+    made = Partition(3, PartitionSettings("w1", PANE, horizon_ms=60 * MINUTE, **settings))  # type: ignore[arg-type]
+    made.recovered(0)
+    return made
+
+
+def fed(part: Partition, *events: Accepted, newest_ms: int = 0) -> list[Outcome]:
+    first = max(0, part.at.next_offset)
+    outcomes = [part.accept(it, first + number) for number, it in enumerate(events)]
+    part.advance(first + len(events), newest_ms)
+    return outcomes
+
+
+def durable(part: Partition, *, sink: int | None = None, offset: int = 100) -> Flush:
+    """Flush, publish at `offset` and on, acknowledge, commit."""
+    flush = part.snapshot(sink)
+    for number, (key, value) in enumerate(flush.changelog):
+        part.published(key, offset + number, value is None)
+    part.acknowledged(flush)
+    part.committed(flush.upto)
+    return flush
+
+
+def records(flush: Flush) -> list[object]:
+    return [None if value is None else parse(key, value) for key, value in flush.changelog]
+
+
+def talk(part: Partition) -> dict[Place, int]:
+    return {pane.place: pane.tally.get(TALK_MS, 0) for pane in part.live_panes()}
+
+
+def closed_before(start_ms: int, **settings: object) -> Partition:
+    """A partition whose frontier was found in the changelog."""
+    made = Partition(3, PartitionSettings("w1", PANE, horizon_ms=60 * MINUTE, **settings))  # type: ignore[arg-type]
+    made.recover(0, *encode_frontier(3, "w0", start_ms))
+    made.recovered(1)
+    return made
+
+
+# ---- outcomes
+
+
+def test_outcomes_say_what_became_of_each_record():
+    part = partition()
+
+    outcomes = fed(
+        part,
+        event(revision=1),
+        event(revision=1),
+        event(revision=2, talk_ms=9),
+        event(revision=1),
+        event(revision=2, talk_ms=5, digest=8),
+        event(revision=2, talk_ms=9),
+        event(place=Place(BOB, 0), revision=3),
+        retraction(Place(ADA, 0), revision=3),
+    )
+
+    assert outcomes == [
+        Outcome.ADDED,
+        Outcome.DUPLICATE,
+        Outcome.CORRECTED,
+        Outcome.STALE,
+        Outcome.CONFLICT,
+        Outcome.CONFLICT,
+        Outcome.CORRECTED,
+        Outcome.RETRACTED,
+    ]
+    assert talk(part) == {Place(ADA, 0): 0, Place(BOB, 0): 1000}
+
+
+def test_same_revision_at_two_places_is_a_conflict():
+    part = partition()
+
+    outcomes = fed(part, event(), event(place=Place(BOB, 0), digest=9))
+
+    assert outcomes == [Outcome.ADDED, Outcome.CONFLICT]
+    assert part.snapshot(None).retractions == [Retraction(CALL, rank_of(1, 0, 9), Place(ADA, 0))]
+
+
+# ---- flush
+
+
+def test_flush_takes_panes_sums_and_position_once():
+    part = partition()
+    fed(part, event(talk_ms=1000), event("acme/pbx/call/2", talk_ms=500), newest_ms=5)
+
+    flush = part.snapshot(None)
+
+    version = 2 * (rank_of(1, 0, 7) + 1)
+    (record,) = records(flush)
+    assert isinstance(record, PaneRecord)
+    assert (record.place, record.version, record.tally) == (Place(ADA, 0), version, {CALLS: 2, TALK_MS: 1500})
+    assert flush.sums == [PaneSum(Place(ADA, 0), version, {CALLS: 2, TALK_MS: 1500})]
+    assert (flush.upto, flush.newest_ms, flush.frontier_ms) == (2, 5, None)
+    assert not part.snapshot(None)
+
+
+def test_a_flush_is_not_changed_by_records_that_come_after_it():
+    part = partition()
+    fed(part, event())
+
+    flush = part.snapshot(None)
+    fed(part, event("acme/pbx/call/2"))
+
+    assert flush.upto == 1
+    assert flush.sums[0].tally == {CALLS: 1, TALK_MS: 1000}
+    assert part.unpublished
+
+
+def test_nothing_is_unpublished_after_the_acknowledgement():
+    part = partition()
+    assert not part.unpublished
+    fed(part, event())
+    assert part.unpublished
+
+    durable(part)
+
+    assert not part.unpublished
+
+
+def test_a_record_that_changes_nothing_marks_its_pane_dirty():
+    part = partition()
+    fed(part, event(revision=1))
+    durable(part)
+
+    fed(part, event(revision=1), event(revision=0))
+
+    assert [type(record) for record in records(part.snapshot(None))] == [PaneRecord]
+
+
+def test_a_large_pane_is_split_and_each_chunk_has_the_sums_of_all():
+    part = partition(chunk_bytes=64)
+    fed(part, *(event(f"acme/pbx/call/{number}", talk_ms=1) for number in range(8)))
+
+    found = records(part.snapshot(None))
+
+    assert len(found) == 8
+    assert all(isinstance(record, PaneRecord) and record.tally == {CALLS: 8, TALK_MS: 8} for record in found)
+
+
+# ---- moves
+
+
+def test_a_move_retracts_the_old_place_through_the_log_and_not_in_memory():
+    part = partition()
+    fed(part, event())
+    fed(part, event(place=Place(BOB, PANE), revision=1))
+
+    flush = part.snapshot(None)
+
+    assert flush.retractions == [Retraction(CALL, rank_of(1, 1, 7), Place(ADA, 0))]
+    assert talk(part) == {Place(ADA, 0): 1000, Place(BOB, PANE): 1000}
+
+    fed(part, retraction(Place(ADA, 0)))
+
+    assert talk(part) == {Place(ADA, 0): 0, Place(BOB, PANE): 1000}
+    assert part.snapshot(None).retractions == []
+
+
+def test_a_replayed_move_sends_its_retraction_again():
+    part = partition()
+    fed(part, event(), event(place=Place(BOB, 0), revision=1))
+    part.snapshot(None)
+
+    fed(part, event(place=Place(BOB, 0), revision=1))
+
+    assert part.snapshot(None).retractions == [Retraction(CALL, rank_of(1, 1, 7), Place(ADA, 0))]
+
+
+def test_a_lower_revision_that_arrives_later_elsewhere_is_retracted_at_its_own_place():
+    part = partition()
+
+    fed(part, event(place=Place(BOB, 0), revision=2), event(revision=1))
+
+    assert part.snapshot(None).retractions == [Retraction(CALL, rank_of(1, 2, 7), Place(ADA, 0))]
+
+
+def test_an_announced_move_is_sent_always_and_once_a_flush():
+    part = partition()
+    announced = Retraction(CALL, rank_of(1, 1, 7), Place("acme/agent:elsewhere", 0))
+
+    fed(part, moved(Place(ADA, 0), announced.place), moved(Place(ADA, 0), announced.place))
+    assert part.snapshot(None).retractions == [announced]
+
+    fed(part, moved(Place(ADA, 0), announced.place))
+    assert part.snapshot(None).retractions == [announced]
+
+
+def test_an_event_returns_to_the_place_that_it_left():
+    part = partition()
+
+    fed(
+        part, event(revision=0), event(place=Place(BOB, 0), revision=1), retraction(Place(ADA, 0), 1), event(revision=2)
+    )
+    assert talk(part) == {Place(ADA, 0): 1000, Place(BOB, 0): 1000}
+    fed(part, retraction(Place(BOB, 0), 2))
+
+    assert talk(part) == {Place(ADA, 0): 1000, Place(BOB, 0): 0}
+    assert part.standing(CALL) == [
+        (Place(ADA, 0), rank_of(1, 2, 7), (CALLS, 1, TALK_MS, 1000)),
+        (Place(BOB, 0), rank_of(1, 2, 7), ()),
+    ]
+
+
+def test_a_retraction_that_comes_before_its_event_holds():
+    part = partition()
+
+    fed(part, retraction(Place(ADA, 0), 1), event(revision=0))
+
+    assert talk(part) == {Place(ADA, 0): 0}
+
+
+# ---- frontier
+#
+#   newest record 62 min, horizon 60 min, panes of 5 min:   | 0 | 5 | ...   frontier is 0;  at 66 min it is 5
+
+
+def test_the_frontier_follows_committed_records_only():
+    part = partition()
+    fed(part, event(), newest_ms=66 * MINUTE)
+
+    first = part.snapshot(None)
+    part.acknowledged(first)
+    fed(part, event("acme/pbx/call/2", Place(ADA, 60 * MINUTE)), newest_ms=66 * MINUTE)
+    second = part.snapshot(None)
+    part.acknowledged(second)
+    part.committed(first.upto)
+    third = part.snapshot(None)
+
+    assert [flush.frontier_ms for flush in (first, second, third)] == [None, None, 5 * MINUTE]
+    assert FrontierRecord(5 * MINUTE) in records(third)
+    assert part.frontier_ms == -1
+
+
+def test_a_pane_below_the_acknowledged_frontier_is_gone():
+    part = partition()
+    fed(part, event(), event("acme/pbx/call/2", Place(ADA, PANE)), newest_ms=66 * MINUTE)
+    durable(part)
+
+    durable(part)
+
+    assert talk(part) == {Place(ADA, PANE): 1000}
+    assert part.standing(CALL) == []
+    assert part.frontier_ms == PANE
+
+
+def test_a_pane_that_became_dirty_while_its_frontier_was_on_its_way_gets_a_mark():
+    part = partition()
+    fed(part, event(), newest_ms=66 * MINUTE)
+    durable(part)
+    fed(part, event("acme/pbx/call/2", Place(BOB, 66 * MINUTE)), newest_ms=66 * MINUTE)
+    flush = part.snapshot(None)
+    fed(part, event("acme/pbx/call/3"), newest_ms=66 * MINUTE)
+
+    part.acknowledged(flush)
+
+    assert records(part.snapshot(None)) == [MarkRecord(ADA, 0, 2)]
+
+
+def test_an_event_for_a_closed_pane_becomes_a_mark_with_the_last_offset():
+    part = closed_before(PANE)
+
+    outcomes = fed(part, event(), event("acme/pbx/call/2"))
+
+    assert outcomes == [Outcome.CLOSED, Outcome.CLOSED]
+    assert records(part.snapshot(None)) == [MarkRecord(ADA, 0, 1)]
+    assert talk(part) == {}
+
+
+def test_an_event_for_a_closed_pane_still_leaves_its_live_and_its_announced_places():
+    part = closed_before(PANE)
+    fed(part, event(place=Place(ADA, PANE)))
+
+    fed(part, moved(Place(ADA, 0), Place(BOB, 0)))
+
+    rank = rank_of(1, 1, 7)
+    assert set(part.snapshot(None).retractions) == {
+        Retraction(CALL, rank, Place(BOB, 0)),
+        Retraction(CALL, rank, Place(ADA, PANE)),
+    }
+
+
+def test_a_retraction_for_a_closed_pane_becomes_a_mark():
+    part = closed_before(PANE)
+
+    assert fed(part, retraction(Place(ADA, 0))) == [Outcome.CLOSED]
+
+    assert records(part.snapshot(None)) == [MarkRecord(ADA, 0, 0)]
+
+
+def test_without_history_a_closed_pane_gets_no_mark():
+    part = closed_before(PANE, history=False)
+
+    assert fed(part, event()) == [Outcome.CLOSED]
+
+    assert records(part.snapshot(None)) == []
+
+
+# ---- tombstones
+
+
+def closing(part: Partition) -> bytes:
+    """A pane is published at offset 100, then the frontier passes it; the commit after that is still to come."""
+    fed(part, event(), newest_ms=66 * MINUTE)
+    key = durable(part).changelog[0][0]
+    fed(part, event("acme/pbx/call/2", Place(BOB, 60 * MINUTE)), newest_ms=66 * MINUTE)
+    flush = part.snapshot(None)
+    part.acknowledged(flush)
+    return key
+
+
+def test_tombstones_wait_for_a_commit_after_the_frontier():
+    part = partition()
+    key = closing(part)
+
+    assert (key, None) not in part.snapshot(1000).changelog
+
+    part.committed(2)
+
+    assert (key, None) in part.snapshot(1000).changelog
+
+
+@pytest.mark.parametrize(("sink", "sent"), [(None, False), (100, False), (101, True)])
+def test_tombstones_wait_for_the_sink(sink, sent):
+    part = partition()
+    key = closing(part)
+    part.committed(2)
+
+    assert ((key, None) in part.snapshot(sink).changelog) is sent
+
+
+def test_without_history_tombstones_wait_for_nobody():
+    part = partition(history=False)
+    key = closing(part)
+    part.committed(2)
+
+    assert (key, None) in part.snapshot(None).changelog
+
+
+def test_a_published_tombstone_is_not_sent_again():
+    part = partition()
+    key = closing(part)
+    part.committed(2)
+
+    part.published(key, 200, tombstone=True)
+
+    assert (key, None) not in part.snapshot(1000).changelog
+
+
+def test_recovery_buries_keys_of_every_writer_and_of_marks():
+    other, author = partition(), Partition(3, PartitionSettings("w0", PANE))
+    author.recovered(0)
+    author.accept(event(), 0)
+    author.advance(1, 0)
+    pane_key, pane_value = author.snapshot(None).changelog[0]
+    mark_key, mark_value = encode_mark(Place(BOB, 0), 5)
+
+    other = Partition(3, PartitionSettings("w1", PANE))
+    other.recover(10, pane_key, pane_value)
+    other.recover(11, mark_key, mark_value)
+    other.recover(12, *encode_frontier(3, "w0", PANE))
+    other.recovered(13)
+
+    assert talk(other) == {}
+    assert other.snapshot(11).changelog == [(pane_key, None)]
+    assert other.snapshot(12).changelog == [(pane_key, None), (mark_key, None)]
+
+
+# ---- assignment
+
+
+def test_a_kept_partition_holds_the_same_panes_and_publishes_what_is_read_again():
+    part = partition()
+    fed(part, event(), event("acme/pbx/call/2"))
+    before = talk(part)
+
+    part.assigned()
+    part.recovered(0)
+
+    assert talk(part) == before
+    assert not part.unpublished
+    part.accept(event(), 0)
+    part.advance(1, 0)
+    assert part.snapshot(None).sums[0].tally == {CALLS: 2, TALK_MS: 2000}
+
+
+def test_a_forgotten_partition_holds_nothing():
+    part = partition()
+    fed(part, event())
+    durable(part)
+    part.recover(100, *encode_frontier(3, "w0", PANE))
+
+    part.forget()
+
+    assert (talk(part), part.homes, part.keys) == ({}, {}, {})
+    assert (part.frontier_ms, part.persisted) == (-1, -1)
+
+
+def test_recovery_reads_on_where_it_had_stopped():
+    author = partition()
+    fed(author, event())
+    first = author.snapshot(None).changelog[0]
+    part = Partition(3, PartitionSettings("w2", PANE))
+    part.recover(4, *first)
+
+    part.recover(4, b"not a key", b"")
+
+    assert part.persisted == 4
+    part.recovered(9)
+    assert part.persisted == 8
+
+
+def test_recovery_refuses_what_is_not_ours():
+    part = Partition(3, PartitionSettings("w2", PANE))
+
+    with pytest.raises(ValueError, match="not a changelog key"):
+        part.recover(0, b"not a key", b"")
+    with pytest.raises(ValueError, match="pane of 300000 ms in a changelog of 60000 ms panes"):
+        author = partition()
+        fed(author, event())
+        Partition(3, PartitionSettings("w2", MINUTE)).recover(0, *author.snapshot(None).changelog[0])
+
+
+def test_a_commit_of_an_earlier_position_moves_no_fence():
+    part = partition()
+    fed(part, event(), newest_ms=66 * MINUTE)
+    part.acknowledged(part.snapshot(None))
+
+    part.committed(0)
+
+    assert part.at.committed_newest_ms == -1
