@@ -14,7 +14,7 @@ from kpistream.sources.rows import Columns, Row
 
 Test = Callable[[Row], bool]
 
-_OPERATORS = ("not", "matches", "above", "below", "empty")
+OPERATORS = ("not", "matches", "above", "below", "empty")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def _read_group(node: Node, faults: Faults) -> tuple[Condition, ...]:
 
 def _read_operators(column: str, section: Section) -> list[Condition]:
     found = []
-    for operator in _OPERATORS:
+    for operator in OPERATORS:
         if operator not in section:
             continue
         operands = frozenset(section.texts(operator))

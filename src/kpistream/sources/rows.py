@@ -129,9 +129,17 @@ class Reader:
             self.columns = self._header(path)
 
     def _header(self, path: Path) -> tuple[str, ...]:
-        for cells in self._csv:
-            if any(cell.strip() for cell in cells):
-                return tuple(cell.strip() for cell in cells)
+        try:
+            for cells in self._csv:
+                if any(cell.strip() for cell in cells):
+                    return tuple(cell.strip() for cell in cells)
+        except csv.Error as error:
+            self.close()
+            raise ConfigError(f"{path}:1 header: {error}") from error
+        except ConfigError:
+            self.close()
+            raise
+        self.close()
         raise ConfigError(f"{path}:1 header: the file is empty")
 
     def __iter__(self) -> Iterator[Row]:
@@ -206,9 +214,10 @@ class _Lines:
         if self._wide:
             wide = io.TextIOWrapper(opened, encoding=encoding, errors="replace", newline="\n")
             self._source: Iterator[bytes] = (line.encode() for line in wide)
+            self._close = wide.close
         else:
+            self._close = opened.close
             self._source = iter(lambda: opened.readline(MAX_ROW_BYTES + 1), b"")
-        self._opened = opened
         self._name = path
         self._again: deque[bytes] = deque()
         self._taken: list[bytes] = []
@@ -269,7 +278,7 @@ class _Lines:
         return None
 
     def close(self) -> None:
-        self._opened.close()
+        self._close()
 
 
 def _open(path: Path) -> BinaryIO:
