@@ -1,0 +1,58 @@
+# Verbs of the repository; `make help` lists them. ARGS goes to the command: make demo ARGS="--for 20"
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint live-tools bench schemas wheel
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS :=
+
+help: ## list the verbs
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|'
+
+demo: $(STAMP) ## run everything in one process, with simulated agents
+	@$(BIN)/kpistream demo $(ARGS)
+
+test: $(STAMP) ## run all tests; those on a real Kafka need Java and Maven
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP) ## check style, types and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+live-tools: $(STAMP) ## install what the live tests need in addition: Java, Maven, the Kafka jars
+	@command -v java >/dev/null && command -v mvn >/dev/null || { \
+	  command -v apt-get >/dev/null || { echo "install Java 17 or newer and Maven, then run this again" >&2; exit 1; }; \
+	  as_root=; [[ $$(id -u) == 0 ]] || as_root=sudo; \
+	  $$as_root apt-get update -qq </dev/null; \
+	  $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
+	    default-jre-headless maven </dev/null; }
+	@$(BIN)/python -m tests.live.broker fetch
+
+bench: $(STAMP) ## measure throughput and latency on a real Kafka
+	@$(BIN)/python -m bench $(ARGS)
+
+schemas: $(STAMP) ## write the generated files in schemas/ and docs/ again
+	@$(BIN)/kpistream schemas write
+
+wheel: $(STAMP) ## build the wheel into dist/
+	@rm -rf dist
+	@$(BIN)/python -m build --wheel --outdir dist .
+
+# A virtual environment with exactly the versions of constraints.txt; made again when those change.
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+$(STAMP): pyproject.toml constraints.txt
+	@found=; for python in $${PYTHON:-} python3 python3.13 python3.12 python3.11; do \
+	  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	[[ -n $$found ]] || { echo "kpistream needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }; \
+	echo "setting up $(VENV) with $$("$$found" --version) (takes a minute or two)" >&2; \
+	"$$found" -m venv --clear $(VENV) || { echo "no venv module: on Debian, apt-get install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet -e '.[embedded,dev]'
+	@touch $@
