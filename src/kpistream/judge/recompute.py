@@ -247,6 +247,7 @@ def _deal(deal: Event) -> Cell:
         "deals_repeat": customer == "repeat",
         "deals_customer_known": customer is not None,
         f"won_minor.{deal['currency']}": deal["amount_minor"],
+        f"won_deals.{deal['currency']}": 1,
     }
 
 

@@ -1,0 +1,208 @@
+"""Two hands, one verdict: the judge, which shares no code with the engine, agrees with it.
+
+Records near the contract, good and bad, in any mixture: the same acceptance with the same reason, the
+same identities, revisions and digests, and the same cells once every move is retracted.
+"""
+
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kpistream.core.decoding import decode
+from kpistream.core.events import MODELS
+from kpistream.core.measures import named
+from kpistream.core.panes import Pane
+from kpistream.core.placing import REVISION_SHIFT, place
+from kpistream.errors import EventRejected
+from kpistream.judge.compare import Cells, Spot, cells_of_named, compare
+from kpistream.judge.contract import accept
+from kpistream.judge.recompute import Raw, digest, identity, recompute
+
+PANE_MS = 300_000
+NINE = 1_699_952_400_000
+"""2023-11-14 09:00 UTC."""
+FIVE_PAST = NINE + PANE_MS
+HEAD = {"tenant": "acme", "source": "pbx", "event_id": "c1", "agent_id": "ann"}
+CALL: dict[str, Any] = {
+    "type": "call.ended",
+    **HEAD,
+    "direction": "outbound",
+    "outcome": "connected",
+    "answered_by": "human",
+}
+CALL |= {"started_at": NINE, "answered_at": NINE + 10_000, "ended_at": NINE + 130_000, "talk_ms": 100_000}
+DEAL: dict[str, Any] = {
+    "type": "deal.closed",
+    **HEAD,
+    "outcome": "won",
+    "amount_minor": 250_00,
+    "currency": "EUR",
+    "closed_at": NINE,
+}
+SURVEY: dict[str, Any] = {
+    "type": "survey.completed",
+    **HEAD,
+    "kind": "csat",
+    "score": 4,
+    "scale_min": 1,
+    "scale_max": 5,
+}
+SURVEY |= {"completed_at": NINE + 60_000}
+RETRACTED: dict[str, Any] = {"type": "retracted", **HEAD, "kind": "call", "epoch": 1, "revision": 7, "digest": 5}
+RETRACTED |= {"scope": "agent:ann", "start_ms": NINE}
+
+TIMES: list[Any] = [NINE, NINE - 1, NINE + 10_000, NINE + 131_000, FIVE_PAST, NINE + 7 * 86_400_000, NINE + 900_001]
+TIMES += [631_151_999_999, 631_152_000_000, 4_102_444_799_999, 4_102_444_800_000, NINE // 1000, 1.0, None, True, "x"]
+TIMES += ["2023-11-14T09:00:00Z", "2023-11-14t10:00:00.1239+01:00", "2023-11-14 09:00:00z", "2023-11-14T09:00:00"]
+TIMES += [
+    "2023-11-14T09:00:60Z",
+    "2023-02-29T09:00:00Z",
+    "2023-11-14T09:00:00+24:00",
+    "2023-11-14T09:00:00.1234567890Z",
+]
+ANY: list[Any] = [
+    None,
+    0,
+    1,
+    -1,
+    True,
+    1.0,
+    2**48,
+    "",
+    "x",
+    "x" * 129,
+    "x" * 257,
+    [],
+    {},
+    "a\x00",
+    "a\x85",
+    "\ud800",
+    "é/",
+]
+MS: list[Any] = [0, 1, 999, 1_000, 12_000, 60_000, 100_000, 101_000, 101_001, 121_001, 86_400_000, 86_400_001]
+OUTCOMES = [
+    "connected",
+    "no-answer",
+    "busy",
+    "failed",
+    "abandoned",
+    "voicemail",
+    "cancelled",
+    "rejected",
+    "won",
+    "lost",
+    "voided",
+]
+PLACES: list[Any] = [{"agent_id": "bob", "occurred_at": NINE}, {"occurred_at": NINE}, {"queue": "q", "occurred_at": 5}]
+VALUES: dict[str, list[Any]] = {
+    **dict.fromkeys(("started_at", "answered_at", "ended_at", "closed_at", "completed_at", "occurred_at"), TIMES),
+    **dict.fromkeys(("follow_up_due_at", "next_follow_up_at"), TIMES),
+    **dict.fromkeys(("queue_wait_ms", "ring_ms", "talk_ms", "hold_ms", "wrap_up_ms"), MS),
+    "tenant": ["acme", "x" * 65, "a b"],
+    "event_id": ["c1", "c2"],
+    "revision": [0, 1, 2, 2**48 - 1],
+    "agent_id": ["ann", "bob"],
+    "queue": ["q"],
+    "campaign": ["c"],
+    "direction": ["inbound", "outbound"],
+    "outcome": OUTCOMES,
+    "answered_by": ["human", "machine", "unknown"],
+    "follow_up_of": ["c0"],
+    "transfer_leg": [0, 1, 100, 101],
+    "amount_minor": [0, 5, 10**13, 10**13 + 1],
+    "currency": ["EUR", "JPY", "eur", "ABC"],
+    "customer_type": ["new", "repeat"],
+    "kind": ["csat", "nps", "ces", "other"],
+    "score": [0, 1, 2, 3, 4, 4.5, 4.123, 4.1234, 6, 9, 10, 10.5, 1e300, 0.1 + 0.2],
+    "scale_min": [0, 1, 3, 101],
+    "scale_max": [3, 5, 7, 10, 100],
+    "attributes": [
+        {"b": "2", "a": "1"},
+        {"a": ""},
+        {"": "x"},
+        {"a": 1},
+        {str(n): "" for n in range(65)},
+        {"a": "\x01"},
+    ],
+    "moved_from": PLACES,
+    "type": ["call.ended", "deal.closed", "survey.completed", "retracted"],
+    "unknown": [{"a": [1]}],
+}
+
+
+@st.composite
+def written(draw: st.DrawFn) -> Raw:
+    """A record near the contract: a good event with a few fields replaced or taken out, sometimes wrapped."""
+    event: dict[str, Any] = dict(draw(st.sampled_from([CALL, CALL, DEAL, SURVEY, RETRACTED])))
+    names = sorted({*event, *MODELS[event["type"]].model_fields, "unknown"})
+    for name in draw(st.lists(st.sampled_from(names), max_size=4)):
+        pool = 3 * VALUES.get(name, []) + ANY
+        event[name] = draw(st.sampled_from(pool))
+        if draw(st.integers(0, 9)) == 0:
+            del event[name]
+    wrapping = {"specversion": "1.0", "id": "i", "source": "pbx", "type": event.get("type", "call.ended")}
+    way = draw(st.sampled_from(["plain"] * 8 + ["structured", "binary"]))
+    text = json.dumps({**wrapping, "data": event} if way == "structured" else event, ensure_ascii=draw(st.booleans()))
+    headers = [(f"ce_{name}", str(held).encode(errors="replace")) for name, held in wrapping.items()]
+    value = text.encode("utf-8", "surrogatepass")
+    return Raw(0, 0, NINE + 600_000, None, value, headers if way == "binary" else ())
+
+
+def engine(records: list[Raw]) -> tuple[list[str], Cells]:
+    """What the engine's own decoding, placing and joining make of the records, every move retracted."""
+    verdicts: list[str] = []
+    panes: dict[Spot, Pane] = {}
+    top: dict[str, int] = {}
+    for record in records:
+        try:
+            accepted = place(decode(record.value, record.timestamp_ms, record.headers), PANE_MS)
+        except EventRejected as rejected:
+            verdicts.append(rejected.reason)
+            continue
+        verdicts.append("accepted")
+        if not accepted.retracts:
+            pane = panes.setdefault((accepted.key, accepted.start_ms), Pane(accepted.key, accepted.start_ms))
+            pane.join(accepted.identity, accepted.rank, accepted.contribution)
+            top[accepted.identity] = max(top.get(accepted.identity, 0), accepted.rank)
+    for pane in panes.values():
+        for name, rank in top.items():
+            if (pane.rank(name) or rank) < rank:
+                pane.join(name, rank, (), True)
+    return verdicts, cells_of_named({spot: named(pane.tally) for spot, pane in panes.items()})
+
+
+def judged(record: Raw) -> str:
+    try:
+        accept(record.value, record.timestamp_ms, record.headers)
+    except EventRejected as rejected:
+        return rejected.reason
+    return "accepted"
+
+
+@settings(max_examples=400, deadline=None)
+@given(records=st.lists(written(), min_size=1, max_size=8))
+def test_judge_and_engine_agree(records: list[Raw]) -> None:
+    verdicts, cells = engine(records)
+
+    result = recompute(records, PANE_MS)
+
+    assert [judged(record) for record in records] == verdicts
+    assert result.cells() == cells
+    assert compare(result.cells(), cells, result.behind).exact
+
+
+@settings(max_examples=400, deadline=None)
+@given(record=written())
+def test_judge_and_engine_give_one_identity_revision_and_digest(record: Raw) -> None:
+    if judged(record) != "accepted":
+        return
+    event = accept(record.value, record.timestamp_ms, record.headers)
+
+    placed = place(decode(record.value, record.timestamp_ms, record.headers), PANE_MS)
+    if placed.retracts:
+        return
+
+    assert identity(event) == placed.identity
+    assert placed.rank & ((1 << 80) - 1) == event["revision"] << REVISION_SHIFT | digest(event)
