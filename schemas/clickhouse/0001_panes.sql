@@ -44,6 +44,7 @@ CREATE TABLE IF NOT EXISTS kpi_panes (
     answered_wait_bin Map(LowCardinality(String), Int64),
     abandoned_wait_bin Map(LowCardinality(String), Int64),
     won_minor Map(LowCardinality(String), Int64),
+    won_deals Map(LowCardinality(String), Int64),
     csat_answers Map(LowCardinality(String), Int64),
     csat_score_milli Map(LowCardinality(String), Int64),
     csat_score_sq_milli2 Map(LowCardinality(String), Int128),

@@ -15,20 +15,19 @@ MEMBERS = [
         for first in (m.ANSWERED_WAIT_BIN, m.ABANDONED_WAIT_BIN)
         for offset in range(len(m.WAIT_EDGES_MS))
     ),
-    *(m.WON_MINOR + currency for currency in (392, 840, 978)),
+    *(first + currency for first in (m.WON_MINOR, m.WON_DEALS) for currency in (392, 840, 978)),
     *(first + scale for first in (m.CSAT_ANSWERS, m.CSAT_SCORE_MILLI) for scale in (FIVE, SEVEN)),
 ]
 TALLIES = st.dictionaries(st.sampled_from(SCALARS + MEMBERS), st.integers(1, 10**12), max_size=12)
 
 
 def parts(tally: m.Tally) -> dict[tuple[str, str], tuple[int, int]]:
-    """Numerator and denominator of every KPI and member; average_deal knows its denominator for one currency only."""
+    """Numerator and denominator of every KPI and member."""
     out: dict[tuple[str, str], tuple[int, int]] = {}
     for kpi in KPIS:
         found = evaluate(kpi, tally)
         values = {"": found} if isinstance(found, Value) else found
-        if kpi.name != "average_deal":
-            out |= {(kpi.name, name): (value.numerator, value.denominator or 0) for name, value in values.items()}
+        out |= {(kpi.name, name): (value.numerator, value.denominator or 0) for name, value in values.items()}
     return out
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from history_events import NOON, PANE_MS, abandoned, call, deal, facts, panes, survey
+from tests.scenario.history_events import NOON, PANE_MS, abandoned, call, deal, facts, panes, survey
 
 from kpistream.core.rows import PaneRow
 from kpistream.errors import ConfigError
@@ -15,6 +15,8 @@ from kpistream.history import queries, render, writer
 from kpistream.history.queries import Span
 from kpistream.history.reports import Question, report_agents, report_json
 from kpistream.history.store import Store
+
+pytestmark = pytest.mark.engine
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -55,7 +57,7 @@ def test_report_has_sums_ratios_and_the_calls_that_reached_nobody(store: Store) 
     assert ann["distinct_call_ids"] == 1
     assert ann["average_talk_time"] == {"value": 40_000.0, "numerator": 80_000, "denominator": 2}
     assert ann["csat_mean"] == {"1-5": {"value": 4.0, "numerator": 4_000, "denominator": 1}}
-    assert ann["average_deal"]["EUR"]["value"] is None
+    assert ann["average_deal"]["EUR"] == {"value": 150_000.0, "numerator": 150_000, "denominator": 1}
     assert (bob["calls"], bob["connected"], bob["talk_ms"], bob["revenue"]) == (1, 0, 0, {})
     assert bob["connect_share"] == {"value": 0.0, "numerator": 0, "denominator": 1}
     assert bob["average_talk_time"] == {"value": None, "numerator": 0, "denominator": 0}
@@ -119,7 +121,9 @@ def test_autumn_day_has_25_hours(store: Store) -> None:
 def test_spring_day_has_23_hours(store: Store) -> None:
     midnight, next_midnight = local("2025-03-30T00:00"), local("2025-03-31T00:00")
     assert next_midnight - midnight == 23 * HOUR
-    fill(store, call("1", ended_ms=midnight), call("2", ended_ms=midnight + 2 * HOUR), call("3", ended_ms=next_midnight))
+    fill(
+        store, call("1", ended_ms=midnight), call("2", ended_ms=midnight + 2 * HOUR), call("3", ended_ms=next_midnight)
+    )
 
     report = report_json(report_agents(store, Question(zone="Europe/Berlin", by="hour", to_ms=next_midnight)))
 

@@ -109,9 +109,13 @@ def test_revenue_is_never_added_across_currencies():
     assert evaluate(BY_NAME["revenue"], won) == {"JPY": Value(900, 900, None), "EUR": Value(120_000, 120_000, None)}
 
 
-def test_average_deal_of_one_currency():
-    assert evaluate(BY_NAME["average_deal"], {m.DEALS_WON: 2, m.WON_MINOR + 978: 50_001}) == {
-        "EUR": Value(25_000.5, 50_001, 2)
+def test_average_deal_counts_the_deals_of_its_currency():
+    euros = {m.WON_MINOR + 978: 50_001, m.WON_DEALS + 978: 2}
+    yen = {m.WON_MINOR + 392: 900, m.WON_DEALS + 392: 1}
+
+    assert evaluate(BY_NAME["average_deal"], {m.DEALS_WON: 3} | euros | yen) == {
+        "JPY": Value(900.0, 900, 1),
+        "EUR": Value(25_000.5, 50_001, 2),
     }
 
 

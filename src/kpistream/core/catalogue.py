@@ -243,11 +243,10 @@ KPIS: Final[tuple[Kpi, ...]] = (
     Kpi(
         "average_deal",
         "won_minor",
-        "deals_won",
+        "won_deals",
         "minor units",
         _UP,
-        "Amount of deals won over deals won; None when more than one currency was won, because a deal's count "
-        "does not say its currency.",
+        "Amount of deals won in a currency over the deals won in it.",
         _OURS,
         per="currency",
     ),

@@ -108,9 +108,11 @@ def _deal(deal: DealFields) -> Contribution:
         out += (m.DEALS_CUSTOMER_KNOWN, 1)
         if deal.customer_type == "repeat":
             out += (m.DEALS_REPEAT, 1)
-    if deal.amount_minor:
-        assert deal.currency is not None
-        out += (m.WON_MINOR + NUMERIC[deal.currency], deal.amount_minor)
+    if deal.currency is not None:
+        number = NUMERIC[deal.currency]
+        out += (m.WON_DEALS + number, 1)
+        if deal.amount_minor:
+            out += (m.WON_MINOR + number, deal.amount_minor)
     return tuple(out)
 
 

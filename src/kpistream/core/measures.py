@@ -8,6 +8,7 @@ here adds; a ratio is not a measure and lives in `kpis.py`. A tally is `{number:
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from kpistream.core.currencies import ALPHA_BY_NUMERIC
@@ -73,7 +74,9 @@ SCALARS: Final[tuple[Measure, ...]] = (
     Measure(OUTBOUND_CONNECTED, "outbound_connected", "calls", "outbound calls answered by a person"),
     Measure(INBOUND_CONNECTED, "inbound_connected", "calls", "inbound calls answered by an agent"),
     Measure(VOICEMAILS, "voicemails", "calls", "calls answered by a machine"),
-    Measure(ANSWERER_UNKNOWN, "answerer_unknown", "calls", "connected calls of which nobody said whether a machine answered"),
+    Measure(
+        ANSWERER_UNKNOWN, "answerer_unknown", "calls", "connected calls of which nobody said whether a machine answered"
+    ),
     Measure(ABANDONED, "abandoned", "calls", "inbound calls given up by the caller before an agent answered"),
     Measure(TALK_MS, "talk_ms", "ms", "talk time of connected calls, without hold, ring and wrap-up"),
     Measure(TALK_SQ_MS2, "talk_sq_ms2", "ms2", "sum of squared talk times of connected calls"),
@@ -93,7 +96,9 @@ SCALARS: Final[tuple[Measure, ...]] = (
     Measure(DEALS_LOST, "deals_lost", "deals", "deals lost"),
     Measure(DEALS_VOIDED, "deals_voided", "deals", "deals taken back after they were closed"),
     Measure(DEALS_REPEAT, "deals_repeat", "deals", "deals won from repeat customers"),
-    Measure(DEALS_CUSTOMER_KNOWN, "deals_customer_known", "deals", "deals won whose customer is known to be new or repeat"),
+    Measure(
+        DEALS_CUSTOMER_KNOWN, "deals_customer_known", "deals", "deals won whose customer is known to be new or repeat"
+    ),
     Measure(SURVEYS, "surveys", "surveys", "surveys answered, of every kind"),
     Measure(CSAT_RATED, "csat_rated", "surveys", "CSAT answers on a scale of 3, 5, 7 or 10 points"),
     Measure(CSAT_SATISFIED, "csat_satisfied", "surveys", "CSAT answers in the top box of their scale"),
@@ -110,7 +115,34 @@ TALK_EDGES_MS: Final[tuple[int, ...]] = tuple(
 """Lower edges of the talk-time bins, in ms. A limit for too short or too long must be one of them."""
 WAIT_EDGES_MS: Final[tuple[int, ...]] = tuple(
     1000 * s
-    for s in (0, 2, 3, 5, 8, 10, 12, 15, 20, 25, 30, 40, 45, 60, 75, 90, 120, 180, 240, 300, 420, 600, 900, 1200, 1800, 3600)
+    for s in (
+        0,
+        2,
+        3,
+        5,
+        8,
+        10,
+        12,
+        15,
+        20,
+        25,
+        30,
+        40,
+        45,
+        60,
+        75,
+        90,
+        120,
+        180,
+        240,
+        300,
+        420,
+        600,
+        900,
+        1200,
+        1800,
+        3600,
+    )
 )
 """Lower edges of the queue-wait bins, in ms. Service level and short abandon limits must be among them."""
 
@@ -118,6 +150,7 @@ TALK_BIN: Final = 100
 ANSWERED_WAIT_BIN: Final = 200
 ABANDONED_WAIT_BIN: Final = 300
 WON_MINOR: Final = 1000
+WON_DEALS: Final = 2000
 CSAT_ANSWERS: Final = 20_000
 CSAT_SCORE_MILLI: Final = 40_000
 CSAT_SCORE_SQ_MILLI2: Final = 60_000
@@ -137,13 +170,44 @@ class Family:
 
 
 FAMILIES: Final[tuple[Family, ...]] = (
-    Family(TALK_BIN, TALK_BIN + len(TALK_EDGES_MS) - 1, "talk_bin", "calls", "connected calls by talk time, member = lower edge in ms"),
-    Family(ANSWERED_WAIT_BIN, ANSWERED_WAIT_BIN + len(WAIT_EDGES_MS) - 1, "answered_wait_bin", "calls", "answered inbound calls by queue wait, member = lower edge in ms"),
-    Family(ABANDONED_WAIT_BIN, ABANDONED_WAIT_BIN + len(WAIT_EDGES_MS) - 1, "abandoned_wait_bin", "calls", "abandoned calls by queue wait, member = lower edge in ms"),
+    Family(
+        TALK_BIN,
+        TALK_BIN + len(TALK_EDGES_MS) - 1,
+        "talk_bin",
+        "calls",
+        "connected calls by talk time, member = lower edge in ms",
+    ),
+    Family(
+        ANSWERED_WAIT_BIN,
+        ANSWERED_WAIT_BIN + len(WAIT_EDGES_MS) - 1,
+        "answered_wait_bin",
+        "calls",
+        "answered inbound calls by queue wait, member = lower edge in ms",
+    ),
+    Family(
+        ABANDONED_WAIT_BIN,
+        ABANDONED_WAIT_BIN + len(WAIT_EDGES_MS) - 1,
+        "abandoned_wait_bin",
+        "calls",
+        "abandoned calls by queue wait, member = lower edge in ms",
+    ),
     Family(WON_MINOR, WON_MINOR + 999, "won_minor", "minor units", "amount of deals won, member = ISO 4217 currency"),
+    Family(WON_DEALS, WON_DEALS + 999, "won_deals", "deals", "deals won, member = ISO 4217 currency"),
     Family(CSAT_ANSWERS, CSAT_ANSWERS + 19_999, "csat_answers", "surveys", "CSAT answers, member = scale as min-max"),
-    Family(CSAT_SCORE_MILLI, CSAT_SCORE_MILLI + 19_999, "csat_score_milli", "milli-points", "sum of CSAT scores, member = scale as min-max"),
-    Family(CSAT_SCORE_SQ_MILLI2, CSAT_SCORE_SQ_MILLI2 + 19_999, "csat_score_sq_milli2", "milli-points2", "sum of squared CSAT scores, member = scale as min-max"),
+    Family(
+        CSAT_SCORE_MILLI,
+        CSAT_SCORE_MILLI + 19_999,
+        "csat_score_milli",
+        "milli-points",
+        "sum of CSAT scores, member = scale as min-max",
+    ),
+    Family(
+        CSAT_SCORE_SQ_MILLI2,
+        CSAT_SCORE_SQ_MILLI2 + 19_999,
+        "csat_score_sq_milli2",
+        "milli-points2",
+        "sum of squared CSAT scores, member = scale as min-max",
+    ),
 )
 
 BY_NUMBER: Final[dict[int, Measure]] = {m.number: m for m in SCALARS}
@@ -165,6 +229,7 @@ def scale_code(scale_min: int, scale_max: int) -> int:
     return scale_min * (SCALE_LIMIT + 1) + scale_max
 
 
+@lru_cache(maxsize=65_536)
 def member(number: int) -> tuple[str, str] | None:
     """Family name and member of a measure number, or None for a scalar; raises KeyError when unknown."""
     if number in BY_NUMBER:
@@ -180,7 +245,7 @@ def _member_name(family: Family, offset: int) -> str:
         return str(TALK_EDGES_MS[offset])
     if family.first in (ANSWERED_WAIT_BIN, ABANDONED_WAIT_BIN):
         return str(WAIT_EDGES_MS[offset])
-    if family.first == WON_MINOR:
+    if family.first in (WON_MINOR, WON_DEALS):
         return ALPHA_BY_NUMERIC[offset]
     low, high = divmod(offset, SCALE_LIMIT + 1)
     return f"{low}-{high}"

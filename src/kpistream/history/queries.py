@@ -75,6 +75,12 @@ def extent(store: Store, tenant: str | None = None) -> Extent | None:
     return Extent(first_ms, end_ms, pane_ms) if count else None
 
 
+def facts_end(store: Store) -> int | None:
+    """Start of the newest pane that any fact is in, epoch ms; None when there is no fact."""
+    ((count, newest_ms),) = store.query(f"SELECT count(), max({_START}) FROM {tables.FACTS}")
+    return int(newest_ms) if count else None
+
+
 def sums_by_scope(store: Store, span: Span, by: str | None = None, zone: str = "UTC") -> list[Sums]:
     """Sums of every scope in the span; `by` is one of `GROUPS` and splits them. In no order."""
     table, group = (tables.PANES, "NULL") if by is None else _GROUPS[by]

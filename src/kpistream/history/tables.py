@@ -125,7 +125,7 @@ def measure_number(family: str, name: str) -> int:
     first = _FIRST[family]
     if first in _EDGES:
         return first + _EDGES[first].index(int(name))
-    if first == m.WON_MINOR:
+    if first in (m.WON_MINOR, m.WON_DEALS):
         return first + NUMERIC[name]
     low, _, high = name.partition("-")
     return first + m.scale_code(int(low), int(high))
