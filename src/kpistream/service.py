@@ -16,9 +16,12 @@ from kpistream.config import Config
 from kpistream.core.partition import PartitionSettings
 from kpistream.core.settings import Settings, read_settings
 from kpistream.errors import ConfigError
+from kpistream.history import tables
+from kpistream.history.sink import Sink, SinkSettings
+from kpistream.history.store import open_store
 from kpistream.log import admin as log_admin
 from kpistream.log.topics import Topics
-from kpistream.metrics import WorkerMetrics, serve
+from kpistream.metrics import SinkMetrics, WorkerMetrics, serve
 from kpistream.stream.agents import Clocks, Worker, WorkerSettings
 from kpistream.stream.app import AppSettings
 from kpistream.stream.flush import FlushSettings
@@ -59,9 +62,9 @@ def live_settings(config: Config) -> Settings:
     return read_settings(configuration.yaml_files(config.settings))
 
 
-def make_worker(config: Config, partitions: int, live: Settings, registry: CollectorRegistry) -> Worker:
-    """A worker for these partitions; `run` makes it work."""
-    settings = WorkerSettings(
+def worker_settings(config: Config, partitions: int, live: Settings) -> WorkerSettings:
+    """What a worker of this configuration is told."""
+    return WorkerSettings(
         app=AppSettings(
             config.broker,
             config.worker_group,
@@ -84,20 +87,74 @@ def make_worker(config: Config, partitions: int, live: Settings, registry: Colle
         flush=FlushSettings(config.flush_ms),
         publish_timeout_s=config.publish_timeout_s,
     )
-    return Worker(settings, clocks(), WorkerMetrics(registry))
+
+
+def sink_settings(config: Config, partitions: int) -> SinkSettings:
+    """What a sink of this configuration is told."""
+    return SinkSettings(
+        connection=config.connection(),
+        topics=Topics(config.topic_prefix),
+        group=config.sink_group,
+        partitions=partitions,
+        pane_ms=config.pane_ms,
+        batch_rows=config.sink_rows,
+        batch_ms=config.sink_ms,
+        session_timeout_ms=config.session_timeout_s * 1000,
+    )
 
 
 async def run_worker(config: Config) -> None:
     """The worker role: checks, then works until SIGTERM or SIGINT."""
     partitions = await checked_partitions(config)
     registry = CollectorRegistry()
-    worker = make_worker(config, partitions, live_settings(config), registry)
+    worker = Worker(worker_settings(config, partitions, live_settings(config)), clocks(), WorkerMetrics(registry))
     if config.metrics_port >= 0:
         port = serve(registry, config.metrics_host, config.metrics_port)
         log.info("metrics address=%s:%s", config.metrics_host, port)
     stop_on_signals(worker.stop)
     async with watched(worker, config.stall_timeout_s):
         await worker.run()
+
+
+async def run_sink(config: Config) -> None:
+    """The sink role: checks, then works until SIGTERM or SIGINT."""
+    if not config.store:
+        raise ConfigError("KPISTREAM_STORE: the sink needs a ClickHouse URL or a directory")
+    partitions = await checked_partitions(config)
+    registry = CollectorRegistry()
+    observer = SinkWatch(SinkMetrics(registry))
+    sink = Sink(sink_settings(config, partitions), lambda: open_store(config.store), time.monotonic, observer)
+    if config.metrics_port >= 0:
+        port = serve(registry, config.metrics_host, config.metrics_port)
+        log.info("metrics address=%s:%s", config.metrics_host, port)
+    stop_on_signals(sink.stop)
+    await sink.run()
+
+
+class SinkWatch:
+    """Counts what a sink tells."""
+
+    def __init__(self, metrics: SinkMetrics) -> None:
+        self._metrics = metrics
+
+    def wrote(self, table: str, rows: int, seconds: float) -> None:
+        """Rows of a table were confirmed."""
+        counters = {
+            tables.FACTS: self._metrics.facts,
+            tables.PANES: self._metrics.rows,
+            tables.ALERTS: self._metrics.alerts,
+            "marks": self._metrics.marks,
+        }
+        counters[table].inc(rows)
+        self._metrics.insert_seconds.observe(seconds)
+
+    def retried(self, error: str) -> None:
+        """A write failed."""
+        self._metrics.retries.inc()
+
+    def committed(self, topic: str, partition: int, offset: int, lag: int) -> None:
+        """The group has committed."""
+        self._metrics.lag.labels(topic, str(partition)).set(lag)
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from faust.types import TP
 
-from kpistream.core.partition import PartitionSettings
+from kpistream.core.partition import NOTHING, PartitionSettings
 from kpistream.core.settings import Settings
 from kpistream.log.publisher import Publisher
 from kpistream.log.reading import EventReader
@@ -47,6 +47,8 @@ class WorkerSettings:
     agent_metrics: int = 0
     flush: FlushSettings = FlushSettings()
     publish_timeout_s: float = 60.0
+    may_flush: Callable[[int, int], bool] = lambda partition, published_to: True
+    """See `FlushPorts.may_flush`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,9 @@ class Worker:
         self.publisher = Publisher(settings.app.connection, timeout_s=settings.publish_timeout_s)
         self.app: WorkerApp = make_app(settings.app, settings.topics, settings.partition, self)
         self.shards = self.app.shards
-        ports = FlushPorts(self._acknowledge, self._sink_committed, clocks.steady_s, self.failed)
+        ports = FlushPorts(
+            self._acknowledge, self._sink_committed, clocks.steady_s, self.failed, settings.may_flush
+        )
         self.flusher = Flusher(self.shards, self.publisher, settings.topics, ports, metrics)
         tickers = TickerPorts(self.publisher, settings.topics, settings.app.connection, metrics, self.failed)
         tickers.agent_cap = settings.agent_metrics
@@ -151,10 +155,20 @@ class Worker:
                 await self.flusher.room(shard, limit)
                 if not shard.ready or message.generation_id != shard.generation:
                     continue
+                self._check_unbroken(shard, message)
                 self._count(self._decoder.take(shard, message.value))
             except Exception as error:
                 self.failed(error)
                 raise
+
+    def _check_unbroken(self, shard: Shard, message: Any) -> None:
+        """Nothing may be missing between the consumer and the shard: a lost batch would be lost for good."""
+        begun = shard.partition.at.next_offset
+        wanted = begun if begun != NOTHING else self.app.consumer.starts.get(message.tp, message.key)
+        if message.key > wanted:
+            raise RuntimeError(
+                f"{message.topic}[{message.partition}]: records {wanted} to {message.key - 1} were read and not delivered"
+            )
 
     async def _flush_loop(self) -> None:
         interval_s = self.settings.flush.interval_ms / 1000

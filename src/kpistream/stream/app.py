@@ -4,8 +4,10 @@ What is switched off, and why, is in the settings below. The application has one
 the batch of one fetch) and one table (recovered by joining, never written through).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import faust
@@ -79,6 +81,7 @@ def make_app(
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=settings.instance or None,
         agent_supervisor=CrashingSupervisor,
+        datadir=Path(gettempdir()) / f"kpistream-{settings.group}",  # Faust wants one; nothing is kept there
         web_enabled=False,
         worker_redirect_stdouts=False,
     )
@@ -118,5 +121,3 @@ def _credentials(connection: Mapping[str, Any]) -> Any:
         raise ConfigError(f"security protocol {protocol!r} is not known")
     return None
 
-
-Attach = Callable[[WorkerApp], None]

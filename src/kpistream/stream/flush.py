@@ -6,6 +6,7 @@ flight, also across generations of one process. Any failure ends the process wit
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from kpistream.metrics import WorkerMetrics
 from kpistream.stream.state import Shard, Shards
 
 log = logging.getLogger(__name__)
+
+_HELD_BACK_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,8 @@ class FlushPorts:
     """Offset of the pane topic that the sink has committed."""
     clock_s: Callable[[], float]
     failed: Callable[[BaseException], None]
+    may_flush: Callable[[int, int], bool] = lambda partition, published_to: True
+    """(partition, offset behind the last published pane record) -> False to wait. For a broker that keeps little."""
 
 
 class Flusher:
@@ -84,6 +89,7 @@ class Flusher:
         self._ports = ports
         self._metrics = metrics
         self._partitions = 0
+        self._published_to: dict[int, int] = {}
         self._done = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -91,7 +97,9 @@ class Flusher:
         """Start a flush for every shard that has something and none in flight."""
         self._partitions = partitions
         for shard in self._shards.held():
-            if shard.unpublished and not shard.publishing:
+            number = shard.partition.number
+            held_back = not self._ports.may_flush(number, self._published_to.get(number, 0))
+            if shard.unpublished and not shard.publishing and not held_back:
                 shard.publishing = True
                 task = asyncio.get_running_loop().create_task(self._run(shard))
                 self._tasks.add(task)
@@ -102,15 +110,16 @@ class Flusher:
         while shard.unflushed >= limit and shard.ready:
             self._done.clear()
             self.start_due(self._partitions)
-            await self._done.wait()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._done.wait(), _HELD_BACK_S)
 
     async def drain(self) -> None:
         """Flush until nothing is left unpublished; for an orderly stop."""
         while True:
             self.start_due(self._partitions)
-            if not self._tasks:
+            if not any(shard.unpublished or shard.publishing for shard in self._shards.held()):
                 return
-            await asyncio.gather(*self._tasks)
+            await (asyncio.wait(self._tasks) if self._tasks else asyncio.sleep(_HELD_BACK_S))
 
     async def _run(self, shard: Shard) -> None:
         try:
@@ -132,6 +141,8 @@ class Flusher:
         await self._publish_others(flush, forwards, dead_letters)
         changelog = [Outgoing(key, value) for key, value in flush.changelog]
         offsets = await self._publisher.publish(self._topics.panes, number, changelog)
+        if offsets:
+            self._published_to[number] = offsets[-1] + 1
         published_s = self._ports.clock_s()
         self._metrics.publish_seconds.observe(published_s - began_s)
         if shard.generation != generation:

@@ -35,6 +35,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._done: dict[TP, int] = {}
+        self.starts: dict[TP, int] = {}
+        """Where reading of each partition began in the current assignment."""
 
     @property
     def _listener(self) -> CommitListener:
@@ -69,12 +71,27 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 return
             if not (active is None or tp in active or tp in self._buffered_partitions):
                 continue
+            if tp.topic == self.app.events_topic and not self.app.tables.actives_ready:
+                # Faust resumes the events before it clears all queues (faust/tables/recovery.py,
+                # on_recovery_completed): what is delivered in between would be lost in silence.
+                await self._seek(tp, await self._expected(tp))
+                continue
             batch = await self._unread(tp, fetched)
             if not batch:
                 continue
-            await self.wait_first(self.callback(_message(tp, batch, generation)), self.suspend_flow.wait())
+            expected = await self._expected(tp) if tp.topic == self.app.events_topic else batch[0].offset
+            self.starts.setdefault(tp, expected)
+            message = _message(tp, batch, generation, expected)
+            await self.wait_first(self.callback(message), self.suspend_flow.wait())
             if generation == self.app.consumer_generation_id and self.flow_active:
                 self._read_offset[tp] = batch[-1].offset + 1
+
+    async def _expected(self, tp: TP) -> int:
+        """The next offset to read: the committed one, or the oldest there is."""
+        offset = self._read_offset[tp]
+        if offset is None:
+            offset = self._read_offset[tp] = (await self.earliest_offsets(tp)).get(tp) or 0
+        return int(offset)
 
     async def _unread(self, tp: TP, fetched: list[Any]) -> list[Any]:
         """Records not read before. A hole at the head of the events topic means that retention was faster."""
@@ -131,10 +148,12 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         """Forget what was acknowledged: it belongs to the generation that ends."""
         for tp in revoked:
             self._done.pop(tp, None)
+            self.starts.pop(tp, None)
         await super().on_partitions_revoked(revoked)
 
 
-def _message(tp: TP, batch: list[Any], generation: int) -> ConsumerMessage:
+def _message(tp: TP, batch: list[Any], generation: int, expected: int) -> ConsumerMessage:
+    """The batch as one message; its key is the offset that had to come next."""
     last = batch[-1]
     return ConsumerMessage(
         tp.topic,
@@ -143,7 +162,7 @@ def _message(tp: TP, batch: list[Any], generation: int) -> ConsumerMessage:
         last.timestamp / 1000,
         last.timestamp_type,
         [],
-        None,
+        expected,
         batch,
         None,
         0,
