@@ -45,7 +45,7 @@ def read(value: bytes | None, headers: Headers = ()) -> dict[str, Any]:
         raise EventRejected(Reason.EMPTY, "value is null" if value is None else "value has 0 bytes")
     if len(value) > MAX_BYTES:
         raise EventRejected(Reason.TOO_LARGE, f"value has {len(value)} bytes, the limit is {MAX_BYTES} bytes")
-    if value[0] == 0 and len(value) >= 5:
+    if value[0] == 0:
         raise EventRejected(
             Reason.SCHEMA_REGISTRY_FRAMING, FRAMING_DETAIL, "use a plain JSON serializer without a schema id"
         )
