@@ -88,10 +88,13 @@ def test_every_row_is_mapped_skipped_or_rejected(tmp_path: Path) -> None:
     for row in rows:
         account.add(row)
 
-    assert (account.rows, account.mapped) == (6, 1)
-    assert dict(account.events) == {"call.ended": 1}
-    assert dict(account.skipped) == {"test call": 1}
-    assert dict(account.rejected) == {"unmapped": 3, "no-place": 1}
+    assert account.as_dict() == {
+        "rows": 6,
+        "mapped": 1,
+        "events": {"call.ended": 1},
+        "skipped": {"test call": 1},
+        "rejected": {"unmapped": 3, "no-place": 1},
+    }
     details = [str(row.rejected) for row in rows if row.rejected]
     assert details[0] == "unmapped: no event of the mapping takes this row, and no skip rule names it"
     assert details[1] == 'unmapped: events[0].ended_at.plus: "a minute" is not a duration in s'

@@ -8,7 +8,6 @@ cannot be read rejects its row, with the field and the text in the reason.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -17,7 +16,7 @@ from kpistream.core.yaml_nodes import Where
 from kpistream.errors import EventRejected, Reason
 from kpistream.sources.predicates import EVERY, Predicate
 from kpistream.sources.rows import Cell, Columns, Row
-from kpistream.sources.times import duration_ms, parser, to_ms
+from kpistream.sources.times import duration_ms, number, parser, to_ms
 
 Value = object
 Make = Callable[[Row], Value]
@@ -293,30 +292,21 @@ def _plain(text: str, spec: Spec) -> str:
 
 
 def _number(text: str, spec: Spec) -> int | float:
-    try:
-        number = Decimal(_plain(text, spec))
-    except InvalidOperation as error:
-        raise ValueError(f'"{text}" is not a number') from error
-    if not number.is_finite():
-        raise ValueError(f'"{text}" is not a number')
-    return int(number) if number == number.to_integral_value() else float(number)
+    found = number(_plain(text, spec))
+    return int(found) if found == found.to_integral_value() else float(found)
 
 
 def _whole(text: str, spec: Spec) -> int:
-    number = _number(text, spec)
-    if number != int(number):
+    found = number(_plain(text, spec))
+    if found != found.to_integral_value():
         raise ValueError(f'"{text}" is not a whole number')
-    return int(number)
+    return int(found)
 
 
 def _amount(spec: Spec, text: str, row: Row) -> int:
-    try:
-        number = Decimal(_plain(text, spec))
-    except InvalidOperation as error:
-        raise ValueError(f'"{text}" is not an amount') from error
+    amount = number(_plain(text, spec))
     if spec.unit == "major":
-        digits = DIGITS.get(str(row.made.get("currency")), DEFAULT_CURRENCY_DIGITS)
-        number = number.scaleb(digits)
-    if not number.is_finite() or number != number.to_integral_value():
+        amount = amount.scaleb(DIGITS.get(str(row.made.get("currency")), DEFAULT_CURRENCY_DIGITS))
+    if amount != amount.to_integral_value():
         raise ValueError(f'"{text}" has more digits than its currency')
-    return int(number)
+    return int(amount)

@@ -4,7 +4,6 @@ The text is a mapping that can be read and tried at once; every line that rests 
 Names decide what a column could be, values decide how it is read.
 """
 
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,9 +66,18 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()).strip("_")
 
 
+def _escaped(text: str) -> str:
+    """The text with what YAML does not take as it is written as escapes; no line break is left."""
+    return "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in text)
+
+
+def _quoted(text: str) -> str:
+    return '"' + _escaped(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
+
+
 def _q(text: str) -> str:
-    """A YAML text; JSON's quoting is YAML's."""
-    return text if re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", text) else json.dumps(text, ensure_ascii=False)
+    """A YAML text, in quotes when it needs them."""
+    return text if re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", text) else _quoted(text)
 
 
 @dataclass(slots=True)
@@ -104,16 +112,17 @@ class _Guess:
 def _head(path: Path, sample: Sample) -> list[str]:
     form = sample.form
     tabs = form.delimiter == "\t"
+    name = _escaped(path.name)
     source = _q(_plain(path.name.split(".")[0])[:64] or "file")
     lines = [
-        f"# A first mapping for {path.name}, guessed from {sample.rows} rows. Decide every line marked CHECK, then:",
-        f"#   kpistream try {path.name} --map THIS.yaml --store DIR",
+        f"# A first mapping for {name}, guessed from {sample.rows} rows. Decide every line marked CHECK, then:",
+        f"#   kpistream try {name} --map THIS.yaml --store DIR",
         f"about: {_q('rows of ' + path.name)}",
         f"source: {source}{_CHECK}: a short name of the system, part of every event's identity",
         f"format: {form.kind if form.kind == 'jsonl' else 'tsv' if tabs else 'csv'}",
     ]
     if form.kind == "csv" and not tabs and form.delimiter != ",":
-        lines.append(f"delimiter: {json.dumps(form.delimiter)}")
+        lines.append(f"delimiter: {_quoted(form.delimiter)}")
     if form.encoding != "utf-8":
         lines.append(f"encoding: {form.encoding}{_CHECK}: not utf-8, this is the usual other one")
     if not form.header:
@@ -122,7 +131,7 @@ def _head(path: Path, sample: Sample) -> list[str]:
         lines.append(f"zone: UTC{_CHECK}: the zone of the file's local times, such as Europe/Berlin")
     nulls = sorted({text for column in sample.columns for text in column.nulls if text[:1] != "0"})
     if nulls:
-        lines.append(f"nulls: [{', '.join(json.dumps(text) for text in nulls)}]{_CHECK}: texts that mean no value")
+        lines.append(f"nulls: [{', '.join(_quoted(text) for text in nulls)}]{_CHECK}: texts that mean no value")
     return lines
 
 
@@ -153,6 +162,7 @@ def _identity(guess: _Guess) -> list[str]:
         if _plain(column.name.rsplit(".", 1)[-1]) == name and len(column.values) == guess.rows
     ]
     others = [column.name for column in guess.columns.values() if len(column.values) == guess.rows]
+    named, others = ([name for name in names if not set(name) & set("{}")] for names in (named, others))
     alone: list[tuple[str, ...]] = [(name,) for name in named]
     pairs: list[tuple[str, ...]] = [(other, name) for name in named[:1] for other in others]
     for candidates in (alone, pairs):
@@ -165,7 +175,7 @@ def _identity(guess: _Guess) -> list[str]:
             break
     else:
         template, why = "{file}-{row}", "no column is unique; a row number is stable only while the file is"
-    return [f"    event_id: {json.dumps(template, ensure_ascii=False)}{_CHECK}: {why}"]
+    return [f"    event_id: {_quoted(template)}{_CHECK}: {why}"]
 
 
 def _place(guess: _Guess) -> list[str]:
@@ -173,7 +183,7 @@ def _place(guess: _Guess) -> list[str]:
     agent = guess.take("agent_id", _ANY)
     if agent is not None:
         nobody = [value for value in agent.distinct if _plain(value) in ("no_server", "nobody", "unassigned", "0")]
-        nulls = f", nulls: [{', '.join(json.dumps(value) for value in nobody)}]" if nobody else ""
+        nulls = f", nulls: [{', '.join(_quoted(value) for value in nobody)}]" if nobody else ""
         lines.append(f"    agent_id: {{column: {_q(agent.name)}{nulls}}}{_CHECK}: who handled it")
     for name in ("queue", "campaign", "customer_id"):
         column = guess.take(name, _ANY)
@@ -189,19 +199,19 @@ def _time_text(guess: _Guess, column: Column, after: str = "") -> str:
     """How a time comes from a column, alone or with the column of the date."""
     form = column.forms[0]
     nulls = [text for text in column.nulls if text[:1] == "0"]
-    more = f", nulls: [{', '.join(json.dumps(text) for text in nulls)}]" if nulls else ""
+    more = f", nulls: [{', '.join(_quoted(text) for text in nulls)}]" if nulls else ""
     more += f", not_before: {after}" if after else ""
     doubt = f"{_CHECK}: {' or '.join(column.forms)} fit the sample" if len(column.forms) > 1 else ""
     if column.kind != "clock":
-        shown = "" if form == "iso" else f", format: {json.dumps(form)}"
+        shown = "" if form == "iso" else f", format: {_quoted(form)}"
         return f"{{column: {_q(column.name)}{shown}{more}}}{doubt}"
     date = next((other for other in guess.columns.values() if other.kind == "date"), None)
     if date is None:
-        return f'"2000-01-01T00:00:00Z"{_CHECK}: {column.name} has no date, and no column has one'
+        return f'"2000-01-01T00:00:00Z"{_CHECK}: {_escaped(column.name)} has no date, and no column has one'
     guess.taken.add(date.name)
     doubt = f"{_CHECK}: {' or '.join(date.forms)} fit the sample" if len(date.forms) > 1 else ""
-    day = f"date: {_q(date.name)}, date_format: {json.dumps(date.forms[0])}"
-    return f"{{{day}, time: {_q(column.name)}, time_format: {json.dumps(form)}{more}}}{doubt}"
+    day = f"date: {_q(date.name)}, date_format: {_quoted(date.forms[0])}"
+    return f"{{{day}, time: {_q(column.name)}, time_format: {_quoted(form)}{more}}}{doubt}"
 
 
 _TIMES: Final = ("time", "date", "clock")
@@ -212,7 +222,7 @@ def _duration_text(guess: _Guess, name: str) -> str | None:
     if column is None:
         return None
     unit = "hh:mm:ss" if column.kind == "clock" else "s"
-    return f"{{column: {_q(column.name)}, unit: {json.dumps(unit) if ':' in unit else unit}}}"
+    return f"{{column: {_q(column.name)}, unit: {_quoted(unit) if ':' in unit else unit}}}"
 
 
 def _outcome(guess: _Guess, allowed: tuple[str, ...], default: str) -> tuple[list[str], str]:
@@ -222,11 +232,11 @@ def _outcome(guess: _Guess, allowed: tuple[str, ...], default: str) -> tuple[lis
         return [f"    outcome: {default}{_CHECK}: no column says how it ended"], ""
     meant = {value: _meaning(value, allowed) for value in column.distinct}
     if default not in meant.values():
-        return [f"    outcome: {default}{_CHECK}: no value of {column.name} says how it ended"], ""
+        return [f"    outcome: {default}{_CHECK}: no value of {_escaped(column.name)} says how it ended"], ""
     lines = ["    outcome:", f"      column: {_q(column.name)}", f"      table:{_CHECK}: every value of the file"]
-    lines += [f"        {json.dumps(value, ensure_ascii=False)}: {found}" for value, found in meant.items() if found]
+    lines += [f"        {_quoted(value)}: {found}" for value, found in meant.items() if found]
     guess.skipped = {column.name: [value for value, found in meant.items() if found is None]}
-    good = [json.dumps(value, ensure_ascii=False) for value, found in meant.items() if found == default]
+    good = [_quoted(value) for value, found in meant.items() if found == default]
     return lines, f", when: {{{_q(column.name)}: [{', '.join(good)}]}}"
 
 
@@ -245,7 +255,7 @@ def _skips(guess: _Guess) -> list[str]:
             "",
             "skip:",
             f"  - as: outcome not known{_CHECK}: what these mean; they make no event until they are in the table below",
-            f"    when: {{{_q(column)}: [{', '.join(json.dumps(value, ensure_ascii=False) for value in values)}]}}",
+            f"    when: {{{_q(column)}: [{', '.join(_quoted(value) for value in values)}]}}",
         )
     ]
 
@@ -277,7 +287,9 @@ def _call_course(guess: _Guess) -> list[str]:
         if len(ended.values) < guess.rows or ended.nulls:
             written = lines.pop().removeprefix("    ended_at: ")
             lines += ["    ended_at:", f"      - {written}"]
-            lines.append(f"      - {{field: started_at}}{_CHECK}: the end of a call that has no time in {ended.name}")
+            lines.append(
+                f"      - {{field: started_at}}{_CHECK}: the end of a call that has no time in {_escaped(ended.name)}"
+            )
     elif total or talk:
         lines.append(f"    ended_at: {{field: started_at, plus: {total or talk}}}")
     else:
@@ -345,5 +357,5 @@ def _leftover(guess: _Guess) -> str:
     lines = ["", "# Columns that no field uses, as the sample shows them:"] if free else []
     for column in free:
         seen = f"{column.kind}, {len(column.distinct)} different" if column.values else "empty"
-        lines.append(f"#   {column.name}: {seen}")
+        lines.append(f"#   {_escaped(column.name)}: {seen}")
     return "".join(line + "\n" for line in lines)

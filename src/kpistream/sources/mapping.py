@@ -35,6 +35,7 @@ Resolve = Callable[[str, str, str, int], str | None]
 the id as it came."""
 
 _NO_CLOCK: Final = 1 << 53
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _OCCURRED: Final = {
     "call.ended": "ended_at",
     "deal.closed": "closed_at",
@@ -87,6 +88,11 @@ class Account:
         else:
             self.mapped += 1
             self.events.update(record.type for record in row.records)
+
+    def as_dict(self) -> dict[str, object]:
+        """The account as plain numbers and tables, for JSON."""
+        tables = {"events": self.events, "skipped": self.skipped, "rejected": self.rejected}
+        return {"rows": self.rows, "mapped": self.mapped} | {name: dict(table) for name, table in tables.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +294,7 @@ def _resolve_agents(event: dict[str, object], resolve: Resolve, at_ms: object, l
 
 def _encode(event: dict[str, object]) -> bytes:
     # Lone surrogates pass here so that the contract, not the encoder, refuses them.
-    return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    return _ENCODER.encode(event).encode("utf-8", "surrogatepass")
 
 
 def _accepted(value: bytes, fields: Fields) -> Record:

@@ -19,6 +19,7 @@ from kpistream.sources.rows import Format, Reader
 from kpistream.sources.times import parser
 
 SAMPLE_ROWS: Final = 500
+_MAX_DIGITS: Final = 18
 _UNIQUE_ROWS: Final = 1_000_000
 _SAMPLE_BYTES: Final = 1 << 18
 _DELIMITERS: Final = ",;\t|"
@@ -201,7 +202,7 @@ def _number_kind(values: tuple[str, ...]) -> str:
 
 
 def _time_forms(values: list[str], packed: bool) -> tuple[str, ...]:
-    if all(value.isdecimal() for value in values):
+    if all(value.isdecimal() and len(value) <= _MAX_DIGITS for value in values):
         numbers = [int(value) for value in values]
         found = [form for form, (low, high) in _EPOCHS.items() if all(low <= number < high for number in numbers)]
         return tuple(found) or (tuple(form for form in _PACKED_DAYS if _fits(form, values)) if packed else ())

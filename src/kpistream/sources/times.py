@@ -19,6 +19,7 @@ EPOCHS: Final = {"epoch-s": 1000, "epoch-ms": 1}
 UNITS: Final = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000}
 CLOCK: Final = "hh:mm:ss"
 _DAY: Final = timedelta(days=1)
+_MAX_DIGITS: Final = 18
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
 _PROBE: Final = datetime(2001, 2, 3, 4, 5, 6)
@@ -53,7 +54,7 @@ def parser(form: str) -> Parse:
         return datetime.fromisoformat
     if form in EPOCHS:
         scale = EPOCHS[form]
-        return lambda text: _EPOCH + _MS * int((Decimal(text) * scale).to_integral_value())
+        return lambda text: _EPOCH + _MS * int((number(text) * scale).to_integral_value())
     return lru_cache(maxsize=1 << 17)(lambda text: datetime.strptime(text, form))
 
 
@@ -72,13 +73,25 @@ def to_ms(at: datetime, zone: ZoneInfo | None, not_before_ms: int | None = None)
     return second if second > found and second >= not_before_ms else found
 
 
+def number(text: str) -> Decimal:
+    """A finite number below 10^18, exactly. Raises: ValueError."""
+    try:
+        found = Decimal(text)
+    except InvalidOperation as error:
+        raise ValueError(f'"{text}" is not a number') from error
+    # Without the bound, a cell like 1e999999 would become an integer of a million digits.
+    if not found.is_finite() or found.adjusted() >= _MAX_DIGITS:
+        raise ValueError(f'"{text}" is not a number below 10^{_MAX_DIGITS}')
+    return found
+
+
 def duration_ms(text: str, unit: str) -> int:
     """A duration in ms, rounded half to even. Raises: ValueError."""
     try:
         if unit == CLOCK:
             return _clock_ms(text)
-        return int((Decimal(text) * UNITS[unit]).to_integral_value())
-    except (InvalidOperation, OverflowError, ValueError) as error:
+        return int((number(text) * UNITS[unit]).to_integral_value())
+    except ValueError as error:
         raise ValueError(f'"{text}" is not a duration in {unit}') from error
 
 
@@ -90,5 +103,5 @@ def _clock_ms(text: str) -> int:
     for part in parts:
         if not part.replace(".", "", 1).isdecimal():
             raise ValueError("needs digits")
-        total = total * 60 + Decimal(part)
+        total = total * 60 + number(part)
     return int((total * 1000).to_integral_value())
