@@ -68,10 +68,10 @@ def name(value: object) -> str:
 
 def place(value: object) -> str:
     """Check the scope that a retraction leaves."""
-    if not isinstance(value, str) or value.partition(":")[0] not in ("agent", "queue", "campaign"):
+    kind, _, named = text(265)(value).partition(":")
+    if kind not in ("agent", "queue", "campaign") or not named:
         invalid(value, "agent:ID, queue:NAME or campaign:NAME")
-    text(256)(value.partition(":")[2])
-    return value
+    return str(value)
 
 
 def one_of(*words: str) -> Check:
