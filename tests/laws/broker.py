@@ -21,7 +21,8 @@ Sums = tuple[tuple[int, int], ...]
 class Record(NamedTuple):
     """One record of the events log."""
 
-    event: Accepted
+    event: Accepted | None
+    """None: the contract rejects it."""
     timestamp_ms: int
 
 
@@ -66,8 +67,9 @@ class Broker:
         self.rnd = r = random.Random(seed)
         self.trace: list[str] | None = [] if traced else None
         self.count = r.choice((1, 2, 2, 3))
-        self.horizon = r.choice((2, 4, 8))
+        self.horizon = r.choice((1, 2, 4, 8))
         self.chunk_bytes = r.choice((1_000_000, 1_000_000, 120, 60))
+        self.noise = r.choice((0, 0.2, 0.6))
         self.scopes = range(r.choice((1, 2, 4, 6)))
         self.events: list[list[Record]] = [[] for _ in range(self.count)]
         self.panes: list[list[tuple[int, bytes, bytes | None]]] = [[] for _ in range(self.count)]
@@ -77,6 +79,11 @@ class Broker:
         self.todo: list[tuple[float, Accepted]] = []
         self.live_only: set[str] = set()
         self.sent: dict[str, list[Accepted]] = {}
+
+    @property
+    def accepted(self) -> list[Accepted]:
+        """All events and retractions in the logs that the contract accepts."""
+        return [record.event for log in self.events for record in log if record.event is not None]
 
     def log(self, *words: object) -> None:
         """Remember a step, when a trace is wanted."""
@@ -117,6 +124,8 @@ class Broker:
             return
         if self.todo[0][0] > self.clock + 1:  # nothing is due: time passes, now and then
             self.clock += self.rnd.random() < 0.2
+            if self.rnd.random() < self.noise:
+                self.events[self.rnd.randrange(self.count)].append(Record(None, self.clock * PANE_MS))
             return
         event = self.todo.pop(0)[1]
         before = self.sent.setdefault(event.identity, [])

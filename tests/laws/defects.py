@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
+from tests.laws.world import InFlight, Shard, Worker, World
 
 from kpistream.core.changelog import MarkRecord, PaneRecord, encode_pane, frontier_key, mark_key, parse
 from kpistream.core.panes import Pane, unpack
 from kpistream.core.partition import NOTHING, Flush, Outcome, Partition, Retraction
 from kpistream.core.placing import Accepted, Place
 from kpistream.core.rows import PaneRow, RowPlan
-from tests.laws.world import InFlight, Shard, Worker, World
 
 SAME = (Outcome.DUPLICATE, Outcome.STALE)
 
@@ -273,11 +273,6 @@ class AckBeforeChangelog(World):
         return not flight.retractions
 
 
-class AckOldGeneration(World):
-    def counts(self, worker: Worker, flight: InFlight) -> bool:
-        return True
-
-
 class TwoFlushes(World):
     def may_flush(self, worker: Worker, shard: Shard) -> bool:
         return all(flight.generation != worker.generation for flight in shard.flights)
@@ -354,7 +349,6 @@ DEFECTS = {
     "keep_stale": Defect("memory of a lost partition is used again without reading on", world=KeepStale),
     "no_recovery": Defect("records are accepted before recovery", world=NoRecovery),
     "ack_here": Defect("acknowledges what was read by now, not what was flushed", AckHere),
-    "ack_old_generation": Defect("an acknowledgement of an old generation counts", world=AckOldGeneration),
     "ack_unpublished": Defect("a flush is acknowledged before its panes are published", world=AckBeforeChangelog),
     "chunk_sums": Defect("a chunk carries its own sums, not those of the pane", ChunkSums),
 }

@@ -8,10 +8,11 @@ plant in turn and says after how many runs it was found). A found violation is p
 import argparse
 from typing import NamedTuple
 
-from kpistream.core.placing import Accepted, Place
 from tests.laws.broker import Sums, event_of, sums_of
 from tests.laws.defects import DEFECTS, world_of
 from tests.laws.world import World
+
+from kpistream.core.placing import Accepted, Place
 
 REST = 400
 """Rounds of 40 steps after which everything must have come to rest."""
@@ -34,10 +35,13 @@ def step(world: World, kinds: tuple[str, ...]) -> None:
         world.work(worker)
         begun = any(flight.begun for shard in worker.shards.values() for flight in shard.flights)
         if "fault" in kinds and begun and world.rnd.random() < world.rate["mid"]:
-            if world.rnd.random() < 0.3:  # a fault in the middle of a flush
+            what = world.rnd.choice(("crash", "rebalance", "pause", "pause"))  # in the middle of a flush
+            if what == "crash":
                 world.crash(world.workers.index(worker))
-            else:
+            elif what == "pause":
                 world.pause(worker)
+            else:
+                world.rebalance()
     elif what == "tick":
         world.clock += world.rnd.random() < 0.2
     elif what != "work":
@@ -63,7 +67,8 @@ def drain(world: World) -> None:
     """Let everything come to rest, without faults."""
     for worker in world.workers:
         worker.paused = False
-    world.rate.update(work=1, sink=1, compact=0.1)
+    world.rate.update(work=1, sink=1, compact=0.1, publish=0.5, poll=0.15)
+    world.piece = 1000
     for _ in range(REST):
         for _ in range(40):
             step(world, ("work", "work", "work", "sink", "sink", "compact"))
@@ -75,7 +80,7 @@ def drain(world: World) -> None:
 def check(world: World, when: str) -> str | None:
     """What is wrong with the rows, None when nothing is."""
     best: dict[str, Accepted] = {}
-    for event in (record.event for log in world.events for record in log if not record.event.retracts):
+    for event in (event for event in world.accepted if not event.retracts):
         if event.identity not in best or event.rank > best[event.identity].rank:
             best[event.identity] = event
     groups: dict[Place, list[Accepted]] = {}
@@ -105,7 +110,7 @@ def run(world: World) -> str | None:
         world.log("committed offsets are lost")
     for index in range(len(world.workers)):
         world.crash(index)
-    places = sorted({Place(record.event.key, record.event.start_ms) for log in world.events for record in log})
+    places = sorted({Place(event.key, event.start_ms) for event in world.accepted})
     for number, place in enumerate(places):
         world.append_event(event_of(f"acme/probe/call/{number}", (1, 0), place, 1000 + number))
     drain(world)

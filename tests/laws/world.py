@@ -7,10 +7,11 @@ by a subclass (`defects.py`); `worker_and_sink.py` runs histories and judges the
 
 from dataclasses import dataclass
 
+from tests.laws.broker import PANE_MS, Broker, Sums, retraction_of, sums_of
+
 from kpistream.core.partition import Flush, Partition, PartitionSettings, Retraction
 from kpistream.core.placing import Accepted, Place
 from kpistream.core.rows import PaneRow, RowPlan
-from tests.laws.broker import PANE_MS, Broker, Sums, retraction_of, sums_of
 
 FAULTS = ("crash", "pause", "resume", "resume", "resume", "rebalance", "sink")
 
@@ -68,10 +69,13 @@ class World(Broker):
         self.facts_committed, self.panes_committed = [0] * self.count, [0] * self.count
         self.start_sink()
         self.steps = r.choice((200, 400, 700))
+        self.piece = r.choice((2, 1000))
         self.rate = {
             "produce": r.choice((0.3, 1)),
             "work": 5,
             "sink": r.choice((0.2, 1, 2)),
+            "poll": r.choice((0.15, 0.15, 0.03)),
+            "publish": r.choice((0.5, 0.5, 0.15)),
             "tick": 0.2,
             "fault": r.choice((0.05, 0.15, 0.4)),
             "mid": r.choice((0, 0.05, 0.2)),
@@ -137,10 +141,9 @@ class World(Broker):
         shard = worker.shards[p]
         start = self.panes_from(p, shard.partition.persisted + 1)
         stop = self.panes_from(p, shard.target)
-        size = self.rnd.choice((3, 1000, 1000))
-        for offset, key, value in self.panes[p][start : min(stop, start + size)]:
+        for offset, key, value in self.panes[p][start : min(stop, start + self.piece)]:
             shard.partition.recover(offset, key, value)
-        if start + size >= stop:
+        if start + self.piece >= stop:
             shard.partition.recovered(shard.target)
             self.log(worker.name, f"recovered panes[{p}] to {shard.target}: {partition_words(shard.partition)}")
 
@@ -149,7 +152,8 @@ class World(Broker):
         shard = worker.shards[p]
         batch = self.events[p][shard.position : shard.position + self.rnd.randint(1, 3)]
         for offset, record in enumerate(batch, shard.position):
-            shard.partition.accept(record.event, offset)
+            if record.event is not None:
+                shard.partition.accept(record.event, offset)
         shard.position += len(batch)
         shard.partition.advance(shard.position, max(record.timestamp_ms for record in batch))
         self.log(worker.name, f"joined events[{p}] to {shard.position - 1}")
@@ -186,19 +190,15 @@ class World(Broker):
         done = not (flight.changelog or flight.retractions)
         if (done or self.early(flight)) and not flight.acknowledged:
             flight.acknowledged = True
-            if self.counts(worker, flight) and p in worker.mine:
-                shard.acknowledged = flight.flush.upto
+            if flight.generation == worker.generation and p in worker.mine:
                 shard.partition.acknowledged(flight.flush)
+                shard.acknowledged = shard.partition.at.acknowledged
         if done:
             shard.flights.remove(flight)
 
     def early(self, flight: InFlight) -> bool:
         """May a flush be acknowledged before all of it is published?"""
         return False
-
-    def counts(self, worker: Worker, flight: InFlight) -> bool:
-        """Is the acknowledgement of this flush still good?"""
-        return flight.generation == worker.generation
 
     def commit(self, worker: Worker, p: int) -> None:
         """Commit what is acknowledged, or hear that the last commit succeeded."""
@@ -216,13 +216,13 @@ class World(Broker):
     def work(self, worker: Worker, zombie: bool = False) -> None:
         """One step of a worker."""
         r = self.rnd
-        if not zombie and r.random() < 0.15:
+        if not zombie and r.random() < self.rate["poll"]:
             self.poll(worker)
         if not worker.shards:
             return self.poll(worker)
         p = r.choice(sorted(worker.shards))
         shard, mine = worker.shards[p], p in worker.mine
-        if shard.flights and (r.random() < 0.5 or not mine):
+        if shard.flights and (r.random() < self.rate["publish"] or not mine):
             return self.publish(worker, p)
         if not mine:
             return None
@@ -259,7 +259,8 @@ class World(Broker):
         plan = self.plans[p]
         if act == "facts":
             for record in self.events[p][self.facts_read[p] : self.facts_read[p] + r.randint(1, 4)]:
-                self.write_fact(record.event)
+                if record.event is not None:
+                    self.write_fact(record.event)
                 self.facts_read[p] += 1
             plan.facts_written(self.facts_read[p])
         elif act == "panes":

@@ -11,10 +11,11 @@ MINUTE = 60_000
 PANE = 5 * MINUTE
 ADA, BOB = "acme/agent:ada", "acme/agent:bob"
 CALL = "acme/pbx/call/1"
+ADA_FIRST = Place(ADA, 0)
 
 
 def event(
-    identity: str = CALL, place: Place = Place(ADA, 0), revision: int = 0, talk_ms: int = 1000, digest: int = 7
+    identity: str = CALL, place: Place = ADA_FIRST, revision: int = 0, talk_ms: int = 1000, digest: int = 7
 ) -> Accepted:
     added = (CALLS, 1, TALK_MS, talk_ms)
     return Accepted(identity, *place, rank_of(1, revision, digest), added, False, None, place.start_ms, None)  # type: ignore[arg-type]
@@ -446,10 +447,11 @@ def test_recovery_refuses_what_is_not_ours():
 
     with pytest.raises(ValueError, match="not a changelog key"):
         part.recover(0, b"not a key", b"")
+    author = partition()
+    fed(author, event())
+    pane = author.snapshot(None).changelog[0]
     with pytest.raises(ValueError, match="pane of 300000 ms in a changelog of 60000 ms panes"):
-        author = partition()
-        fed(author, event())
-        Partition(3, PartitionSettings("w2", MINUTE)).recover(0, *author.snapshot(None).changelog[0])
+        Partition(3, PartitionSettings("w2", MINUTE)).recover(0, *pane)
 
 
 def test_a_commit_of_an_earlier_position_moves_no_fence():
