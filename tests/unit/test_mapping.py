@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from kpistream.core.settings import read_settings
 from kpistream.errors import ConfigError, Reason
 from kpistream.sources.mapping import Account, Mapped, load_mapping, packaged
 
@@ -65,9 +66,11 @@ def test_zone_of_the_command_stands_above_that_of_the_mapping(tmp_path: Path) ->
     assert event["started_at"] == 1772614800000
 
 
-def test_unknown_zone_of_the_command_is_a_fault_of_the_command(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match='--zone: "Berlin" is not a zone'):
+def test_unknown_zone_and_tenant_of_the_command_are_faults(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match='unknown time zone "Berlin"'):
         read(tmp_path, CALLS, ROW, zone="Berlin")
+    with pytest.raises(ConfigError, match='tenant "a/b" must be 1 to 64 of the characters'):
+        read(tmp_path, CALLS, ROW, tenant="a/b")
 
 
 def test_every_row_is_mapped_skipped_or_rejected(tmp_path: Path) -> None:
@@ -274,6 +277,31 @@ def test_agent_of_another_system_gets_the_own_id_at_the_time_of_the_event(tmp_pa
 
     assert [record.key for row in rows for record in row.records] == ["acme/agent:a-1", "acme/agent:ben"]
     assert asked[0] == ("acme", "pbx", "anna", 1772611260000)
+
+
+def test_three_files_of_one_person_with_three_ids_become_one(tmp_path: Path) -> None:
+    text = """
+tenants:
+  acme:
+    zone: Europe/Berlin
+    teams: {north: {}}
+    people:
+      anna:
+        team: north
+        aliases: {pbx: [{id: ext-1, to: 2026-04-01}], crm: "4711", survey: anna@acme.example}
+"""
+    roster = read_settings({"roster.yaml": text}).roster
+    deals = CALLS.replace("source: pbx", "source: crm")
+    answers = CALLS.replace("source: pbx", "source: survey")
+
+    keys = [
+        record.key
+        for mapping, agent in ((CALLS, "ext-1"), (deals, "4711"), (answers, "anna@acme.example"), (deals, "ext-1"))
+        for row in read(tmp_path, mapping, ROW.replace("anna", agent), tenant="acme", resolve=roster.resolve)
+        for record in row.records
+    ]
+
+    assert keys == ["acme/agent:anna", "acme/agent:anna", "acme/agent:anna", "acme/agent:ext-1"]
 
 
 def test_common_fields_serve_every_event_that_has_them(tmp_path: Path) -> None:

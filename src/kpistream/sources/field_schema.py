@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from kpistream.core.windows import zone_of_name
 from kpistream.core.yaml_nodes import Faults, Node, Section, Where
+from kpistream.errors import ConfigError
 from kpistream.sources.fields import Piece, Spec
 from kpistream.sources.predicates import read_predicate
-from kpistream.sources.times import CLOCK, UNITS, format_fault, zone_of
+from kpistream.sources.times import CLOCK, UNITS, format_fault
 
 _SOURCES: Final = ("column", "template", "constant", "first", "field", "date")
 _KIND_BY_NAME: Final = {
@@ -109,8 +111,11 @@ def _with_reading(section: Section, kind: str, spec: Spec) -> Spec:
         thousands=_mark(section, "thousands", ".,' \u00a0"),
         unit=_unit(section, kind),
     )
-    if kind != "time":
-        return spec
+    return _with_time(section, spec) if kind == "time" else spec
+
+
+def _with_time(section: Section, spec: Spec) -> Spec:
+    """The same with how a time is read."""
     forms = {
         "format": section.text("format"),
         "date_format": section.text("date_format"),
@@ -199,7 +204,7 @@ def read_zone(section: Section) -> ZoneInfo | None:
     if name is None:
         return None
     try:
-        return zone_of(name)
-    except ValueError as error:
+        return zone_of_name(name)
+    except ConfigError as error:
         section.fault(str(error), "zone")
         return None

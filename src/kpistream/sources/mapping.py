@@ -22,13 +22,14 @@ from kpistream.core.decoding import (
     decode,
 )
 from kpistream.core.placing import scope_of
+from kpistream.core.settings_values import identifier
+from kpistream.core.windows import zone_of_name
 from kpistream.core.yaml_nodes import Faults
 from kpistream.errors import ConfigError, EventRejected, Reason
 from kpistream.sources.fields import Binding, Make, bind
 from kpistream.sources.mapping_schema import Description, EventSpec, read_description
 from kpistream.sources.predicates import Test
 from kpistream.sources.rows import Columns, Reader, Row
-from kpistream.sources.times import zone_of
 
 Resolve = Callable[[str, str, str, int], str | None]
 """(tenant, source, that system's id for a person, epoch ms) to the agent's id, such as `Roster.alias`; None keeps
@@ -119,28 +120,22 @@ class Mapping:
         """
         clock = _NO_CLOCK if now_ms is None else now_ms
         description = self.description
+        chosen = description.zone if zone is None else zone_of_name(zone)
+        try:
+            identifier(tenant)
+        except ValueError as error:
+            raise ConfigError(f"tenant {error}") from error
         reader = Reader(path, description.form)
         if description.as_events:
-            convert: Callable[[Row], Mapped] = _AsEvents(tenant, resolve, clock)
-        else:
-            faults = Faults(description.file)
-            try:
-                columns = Columns(reader.columns, reader.name, faults)
-                chosen = description.zone if zone is None else zone_of(zone)
-                convert = _Rows(
-                    description,
-                    Binding(columns, chosen, description.nulls),
-                    tenant,
-                    resolve,
-                    clock,
-                )
-                faults.raise_if_any()
-            except ValueError as error:
-                reader.close()
-                raise ConfigError(f"--zone: {error}") from error
-            except ConfigError:
-                reader.close()
-                raise
+            return _read(reader, _AsEvents(tenant, resolve, clock))
+        faults = Faults(description.file)
+        binding = Binding(Columns(reader.columns, reader.name, faults), chosen, description.nulls)
+        convert = _Rows(description, binding, tenant, resolve, clock)
+        try:
+            faults.raise_if_any()
+        except ConfigError:
+            reader.close()
+            raise
         return _read(reader, convert)
 
 

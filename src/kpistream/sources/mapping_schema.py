@@ -10,6 +10,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from kpistream.core.events import CallEnded, DealClosed, Event, MovedFrom, SurveyCompleted
+from kpistream.core.settings_values import identifier
 from kpistream.core.yaml_nodes import Faults, Node, Section, Where, near, parse
 from kpistream.sources.field_schema import kind_of, read_spec, read_zone
 from kpistream.sources.fields import Spec
@@ -88,10 +89,19 @@ def read_description(text: str, file: str) -> Description:
             top.fault("no event is made from a row", "events")
         if not source:
             top.fault("missing: the system that the file comes from, such as crm", "source")
+        else:
+            _check_source(source, top)
         _check_common(common, events, faults)
     top.finish()
     faults.raise_if_any()
     return Description(file, about, source, form, zone, nulls, skips, events, as_events)
+
+
+def _check_source(source: str, top: Section) -> None:
+    try:
+        identifier(source)
+    except ValueError as error:
+        top.fault(str(error), "source")
 
 
 def _is_rows(top: Section) -> bool:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 HALF_DAY_MS: Final = 12 * 3_600_000
 ISO: Final = "iso"
@@ -25,14 +25,6 @@ _MS: Final = timedelta(milliseconds=1)
 _PROBE: Final = datetime(2001, 2, 3, 4, 5, 6)
 
 Parse = Callable[[str], datetime]
-
-
-def zone_of(name: str) -> ZoneInfo:
-    """The zone of an IANA name. Raises: ValueError."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(f'"{name}" is not a zone of the IANA database, such as Europe/Berlin') from error
 
 
 def format_fault(form: str) -> str | None:
