@@ -53,13 +53,10 @@ class _Ordered(click.Group):
 
 @click.group(cls=_Ordered, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(version("kpistream"), prog_name="kpistream")
-@click.option("--verbose", "-v", is_flag=True, help="Log what happens in each batch.")
+@click.option("--verbose", "-v", is_flag=True, help="Log everything, each batch included.")
 def cli(verbose: bool) -> None:
     """Live, exact, explainable KPIs per agent from call, deal and survey events."""
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, format=_LOG_FORMAT, stream=sys.stderr)
-    if not verbose:
-        for noisy in ("faust", "mode", "aiokafka", "asyncio"):
-            logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format=_LOG_FORMAT, stream=sys.stderr)
 
 
 def _config(**overrides: Any) -> configuration.Config:
@@ -72,3 +69,250 @@ def _run(work: Coroutine[Any, Any, Any]) -> Any:
 
 _broker = click.option("--broker", metavar="HOST:PORT", help="Kafka bootstrap servers.")
 _store = click.option("--store", metavar="URL|DIR", help="ClickHouse URL, or directory of the embedded engine.")
+
+
+# ---- for a first look
+
+
+@cli.command("try", epilog="Example: kpistream try calls.csv --map calls.yaml --zone Europe/Berlin --store ./store")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--as", "name", metavar="NAME", help="A packaged mapping: technion, canonical.")
+@click.option("--map", "map_file", metavar="MAP.yaml", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--zone", help="IANA zone of local times; stands above the mapping's own.")
+@click.option("--tenant", default="default", show_default=True, help="Tenant of rows that name none.")
+@click.option("--settings", metavar="DIR", help="Roster and targets: aliases become agent ids.")
+@click.option("--store", required=True, metavar="DIR", help="Where history is kept; made when missing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the account and the report as JSON.")
+def try_(**options: Any) -> None:
+    """Run a file of records through the whole pipeline on embedded parts."""
+    from kpistream import commands
+
+    commands.try_command(**options)
+
+
+@cli.command("map", epilog="Example: kpistream map calls.csv > calls.yaml")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def map_(file: Path) -> None:
+    """Write a first mapping for a file, from its header and a sample."""
+    from kpistream.sources.infer import infer
+
+    click.echo(infer(file), nl=False)
+
+
+@cli.command(epilog="Example: kpistream validate events.jsonl")
+@click.argument("file", type=click.File("rb"))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def validate(file: Any, as_json: bool) -> None:
+    """Check events, one JSON object a line (- for standard input); nothing is sent."""
+    from kpistream import commands
+
+    raise click.exceptions.Exit(commands.validate_command(file, as_json))
+
+
+# ---- for reading numbers
+
+
+@cli.group(cls=_Ordered)
+def report() -> None:
+    """KPIs over a span of time, from history."""
+
+
+@report.command(epilog="Example: kpistream report agents --store ./store --zone Europe/Berlin --by day")
+@_store
+@click.option("--from", "from_", metavar="TIME", help="First instant: a date or RFC 3339 time, in --zone.")
+@click.option("--to", metavar="TIME", help="First instant that no longer counts.")
+@click.option("--zone", default="UTC", show_default=True, help="IANA zone in which days and hours begin.")
+@click.option("--tenant", help="Only this tenant.")
+@click.option(
+    "--by", type=click.Choice(["day", "hour", "weekday", "queue", "campaign", "direction", "disposition"])
+)
+@click.option("--settings", metavar="DIR", help="Roster for display names.")
+@click.option("--json", "form", flag_value="json", help="JSON.")
+@click.option("--csv", "form", flag_value="csv", help="CSV.")
+def agents(**options: Any) -> None:
+    """KPIs of every agent, with numerators and denominators."""
+    from kpistream import commands
+
+    commands.report_command(**options)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="JSON.")
+def kpis(as_json: bool) -> None:
+    """Every KPI with its definition and source."""
+    from kpistream import commands
+
+    commands.kpis_command(as_json)
+
+
+@cli.command(epilog="Example: kpistream watch --broker kafka:9092 --team sales-a")
+@_broker
+@click.option("--tenant", help="Only this tenant.")
+@click.option("--team", help="Only this team.")
+@click.option("--agent", help="Only this agent.")
+@click.option("--window", default="business-day", show_default=True, help="rolling-15m, rolling-60m or business-day.")
+def watch(broker: str | None, **options: Any) -> None:
+    """Live numbers and alerts of a running system, read-only."""
+    from kpistream import live_view
+
+    _run(live_view.watch_command(_config(broker=broker), **options))
+
+
+@cli.command(epilog="Example: kpistream demo --for 60")
+@click.option("--for", "seconds", type=float, default=None, help="Stop after this many seconds.")
+@click.option("--store", metavar="DIR", help="Keep history here; without it a temporary directory is used.")
+@click.option("--speed", type=float, default=60.0, show_default=True, help="Simulated seconds in a second.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Another floor, another day.")
+def demo(**options: Any) -> None:
+    """A simulated sales floor on embedded parts, live, with an honest account at the end."""
+    from kpistream import live_view
+
+    raise click.exceptions.Exit(_run(live_view.demo_command(**options)))
+
+
+# ---- for running it
+
+
+@cli.command()
+@_broker
+def worker(broker: str | None) -> None:
+    """Role: keep panes, publish readings and alerts."""
+    _role("run_worker", broker=broker)
+
+
+@cli.command()
+@_broker
+@_store
+def sink(broker: str | None, store: str | None) -> None:
+    """Role: write history to ClickHouse."""
+    _role("run_sink", broker=broker, store=store)
+
+
+def _role(name: str, **overrides: Any) -> None:
+    from kpistream import service
+
+    if not logging.getLogger().isEnabledFor(logging.DEBUG):
+        logging.getLogger("kpistream").setLevel(logging.INFO)
+        logging.getLogger("kpistream.stream.app").setLevel(logging.WARNING)  # Faust logs its services under our names
+    try:
+        _run(getattr(service, name)(_config(**overrides)))
+    except ConfigError:
+        raise
+    except Exception as error:  # a role ends loudly, whatever it was
+        logging.getLogger("kpistream").error("failed role=%s error=%r", name, error, exc_info=True)
+        logging.shutdown()
+        os._exit(service.EXIT_FAILED)
+
+
+@cli.group(cls=_Ordered)
+def topics() -> None:
+    """The Kafka topics."""
+
+
+@topics.command("apply", epilog="Example: kpistream topics apply --broker kafka:9092 --partitions 12 --replication 3")
+@_broker
+@click.option("--partitions", default=12, show_default=True, help="Partitions of events; may never change.")
+@click.option("--replication", default=1, show_default=True, help="Replicas of each partition; 3 in production.")
+def topics_apply(broker: str | None, partitions: int, replication: int) -> None:
+    """Make the topics that are missing, then check all."""
+    from kpistream import commands
+
+    raise click.exceptions.Exit(_run(commands.topics_apply_command(_config(broker=broker), partitions, replication)))
+
+
+@topics.command("verify")
+@_broker
+def topics_verify(broker: str | None) -> None:
+    """Check the topics; exit 1 when something is wrong."""
+    from kpistream import commands
+
+    raise click.exceptions.Exit(_run(commands.topics_verify_command(_config(broker=broker))))
+
+
+@cli.group(cls=_Ordered)
+def ddl() -> None:
+    """The ClickHouse tables."""
+
+
+@ddl.command("apply", epilog="Example: kpistream ddl apply --store http://default@localhost:8123/kpi")
+@_store
+def ddl_apply(store: str | None) -> None:
+    """Make or migrate the tables."""
+    from kpistream import commands
+
+    commands.ddl_apply_command(_config(store=store))
+
+
+@cli.command(epilog="Example: kpistream load deals.csv --map crm.yaml --zone Europe/Berlin --broker kafka:9092")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--as", "name", metavar="NAME", help="A packaged mapping: technion, canonical.")
+@click.option("--map", "map_file", metavar="MAP.yaml", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--zone", help="IANA zone of local times; stands above the mapping's own.")
+@click.option("--tenant", default="default", show_default=True, help="Tenant of rows that name none.")
+@click.option("--settings", metavar="DIR", help="Roster: aliases become agent ids.")
+@click.option("--json", "as_json", is_flag=True, help="Print the account as JSON.")
+@_broker
+def load(broker: str | None, **options: Any) -> None:
+    """Send the records of files to a running system."""
+    from kpistream import commands
+
+    _run(commands.load_command(_config(broker=broker), **options))
+
+
+@cli.command(epilog="Example: kpistream check ./settings")
+@click.argument("directory", type=click.Path(exists=True, file_okay=False))
+def check(directory: str) -> None:
+    """Check roster and targets; every fault at once, as file:line key: fact."""
+    from kpistream import commands
+
+    raise click.exceptions.Exit(commands.check_command(directory))
+
+
+@cli.group(cls=_Ordered)
+def roster() -> None:
+    """Who is who."""
+
+
+@roster.command("unknown")
+@_store
+@click.option("--settings", metavar="DIR", help="Roster and targets.")
+@click.option("--json", "as_json", is_flag=True, help="JSON.")
+def roster_unknown(store: str | None, settings: str | None, as_json: bool) -> None:
+    """Agents and tenants that events name and no settings know."""
+    from kpistream import commands
+
+    commands.roster_unknown_command(_config(store=store, settings=settings), as_json)
+
+
+@roster.command("merge", epilog="Example: kpistream roster merge pbx-17 ann --tenant acme --from 2026-11-01 --zone UTC")
+@click.argument("old")
+@click.argument("new")
+@click.option("--from", "from_", metavar="TIME", required=True, help="Events from this instant on move.")
+@click.option("--zone", default="UTC", show_default=True, help="IANA zone of --from.")
+@click.option("--tenant", default="default", show_default=True)
+@click.option("--dry-run", is_flag=True, help="Count only.")
+@_broker
+@_store
+def roster_merge(broker: str | None, store: str | None, **options: Any) -> None:
+    """Move past events of one agent id to another, by corrections through the log."""
+    from kpistream import commands
+
+    _run(commands.roster_merge_command(_config(broker=broker, store=store), **options))
+
+
+@cli.group(cls=_Ordered)
+def schemas() -> None:
+    """The event contract as JSON Schema and AsyncAPI."""
+
+
+@schemas.command("write")
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+def schemas_write(directory: Path) -> None:
+    """Write all documents into a directory."""
+    from kpistream.core.schemas import documents
+
+    for name, text in documents().items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        click.echo(path)

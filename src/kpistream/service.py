@@ -33,6 +33,11 @@ EXIT_FAILED = 70
 _STOP_LIMIT_S = 10.0
 
 
+def load_config(**overrides: object) -> Config:
+    """Configuration of this process: its environment, then `overrides`."""
+    return configuration.load(os.environ, **overrides)
+
+
 def clocks() -> Clocks:
     """The real clocks."""
     return Clocks(lambda: time.time_ns() // 1_000_000, time.monotonic)

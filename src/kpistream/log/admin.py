@@ -4,6 +4,7 @@ Also keeps the two facts that may never change while the topics live, pane size 
 record of the settings topic: the first process writes it, every other one compares.
 """
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any, Final
@@ -78,6 +79,17 @@ async def topic_faults(admin: AIOKafkaAdminClient, specs: tuple[TopicSpec, ...])
             fault = _config_fault(spec.name, key, wanted, found.get(spec.name, {}).get(key))
             if fault:
                 faults.append(fault)
+    return faults
+
+
+async def settled_faults(admin: AIOKafkaAdminClient, specs: tuple[TopicSpec, ...]) -> list[str]:
+    """Faults once the cluster knows of topics that were just made."""
+    faults: list[str] = []
+    for _ in range(20):
+        faults = await topic_faults(admin, specs)
+        if not any("is missing" in fault for fault in faults):
+            break
+        await asyncio.sleep(0.25)
     return faults
 
 

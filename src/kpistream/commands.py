@@ -1,0 +1,311 @@
+"""Commands: what the verbs of the command line do, once their options are read.
+
+Tables go to stdout, talk to stderr. A command returns its exit code where that can be other than 0.
+"""
+
+import json
+import sys
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+from zoneinfo import ZoneInfo
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from kpistream import service
+from kpistream.config import Config
+from kpistream.core.kpis import KPIS, definition
+from kpistream.core.roster import Roster
+from kpistream.core.settings import Settings
+from kpistream.core.validation import validate_lines
+from kpistream.core.windows import zone_of_name
+from kpistream.errors import ConfigError
+from kpistream.history import ddl, queries, render
+from kpistream.history.reports import Question, report_agents, report_json
+from kpistream.history.store import open_store
+from kpistream.loading import load_files, publish_events
+from kpistream.log import admin as log_admin
+from kpistream.log.topics import Topics
+from kpistream.merging import moved_events
+from kpistream.pipeline import PipelineSettings
+from kpistream.sources.mapping import Mapping, load_mapping
+from kpistream.trying import Files, Result, try_files
+
+_talk = Console(stderr=True)
+
+
+def _settings(directory: str | None) -> Settings:
+    return service.live_settings(Config(settings=directory or ""))
+
+
+def _mapping(name: str | None, map_file: Path | None) -> Mapping:
+    if (name is None) == (map_file is None):
+        raise click.UsageError("say how to read the files: either --as NAME or --map MAP.yaml")
+    return load_mapping(name if name is not None else map_file or "")
+
+
+def _files(options: dict[str, Any], roster: Roster) -> Files:
+    if options["zone"] is not None:
+        zone_of_name(options["zone"])
+    mapping = _mapping(options["name"], options["map_file"])
+    return Files(tuple(options["files"]), mapping, options["zone"], options["tenant"], roster.resolve)
+
+
+class Bar:
+    """A progress bar on stderr: one line for each thing that is done."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._bar = Progress(*columns, console=_talk, transient=not _talk.is_terminal)
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> "Bar":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if what not in self._tasks:
+            self._tasks[what] = self._bar.add_task(what, total=total or None)
+        self._bar.update(self._tasks[what], completed=done, total=total or None)
+
+
+def try_command(*, store: str, settings: str | None, as_json: bool, **options: Any) -> None:
+    """`kpistream try`."""
+    import asyncio
+
+    live = _settings(settings)
+    files = _files(options, live.roster)
+    with Bar() as bar:
+        result = asyncio.run(try_files(files, PipelineSettings(store, live), bar))
+    zone = options["zone"] or "UTC"
+    with open_store(store) as history:
+        found = report_agents(history, Question(zone=zone), _names(live.roster))
+    if as_json:
+        click.echo(json.dumps({"account": account_json(result), "report": report_json(found)}, indent=2))
+        return
+    click.echo(render.as_table(found))
+    for line in account_lines(result):
+        click.echo(line)
+    click.echo(f"history is in {store}: kpistream report agents --store {store} --zone {zone}", err=True)
+
+
+def account_json(result: Result) -> dict[str, Any]:
+    """Every row and every event accounted for."""
+    account = result.account
+    return {
+        "rows": account.rows,
+        "mapped": account.mapped,
+        "skipped": dict(account.skipped),
+        "rejected": dict(account.rejected),
+        "events": dict(account.events),
+        "sent": result.sent,
+        "outcomes": result.outcomes,
+        "refused": result.refused,
+    }
+
+
+def account_lines(result: Result) -> Iterable[str]:
+    """The account in words."""
+    account = result.account
+    yield ""
+    yield f"rows read      {account.rows:>10,}"
+    yield f"  made events  {account.mapped:>10,}"
+    for name, count in sorted(account.skipped.items()):
+        yield f"  skipped      {count:>10,}  {name}"
+    for name, count in sorted(account.rejected.items()):
+        yield f"  refused      {count:>10,}  {name} (dead letter)"
+    yield f"events sent    {result.sent:>10,}  " + ", ".join(f"{n} {c:,}" for n, c in sorted(account.events.items()))
+    for name, count in sorted(result.outcomes.items()):
+        yield f"  {name:<12} {count:>10,}" + ("  in panes closed before; counted through history" if name == "closed" else "")
+    for name, count in sorted(result.refused.items()):
+        yield f"  refused      {count:>10,}  {name} (dead letter)"
+
+
+def validate_command(file: IO[bytes], as_json: bool) -> int:
+    """`kpistream validate`: 1 when any line is refused."""
+    accepted = refused = 0
+    for verdict in validate_lines(file):
+        if verdict.accepted:
+            accepted += 1
+        else:
+            refused += 1
+        if as_json:
+            click.echo(json.dumps({name: getattr(verdict, name) for name in _VERDICT}))
+        elif not verdict.accepted:
+            hint = f"\n  hint: {verdict.hint}" if verdict.hint else ""
+            click.echo(f"line {verdict.line}: {verdict.reason}: {verdict.detail}{hint}")
+        elif verdict.unknown_fields:
+            click.echo(f"line {verdict.line}: accepted, fields ignored: {', '.join(verdict.unknown_fields)}", err=True)
+    click.echo(f"{accepted} accepted, {refused} refused", err=True)
+    return 1 if refused else 0
+
+
+_VERDICT = ("line", "accepted", "reason", "detail", "hint", "unknown_fields")
+
+
+def report_command(*, store: str | None, settings: str | None, form: str | None, **options: Any) -> None:
+    """`kpistream report agents`."""
+    location = service.load_config(store=store).store
+    if not location:
+        raise click.UsageError("say where history is: --store URL|DIR")
+    zone = options["zone"]
+    zone_of_name(zone)
+    live = _settings(settings)
+    question = Question(
+        instant_ms(options["from_"], zone),
+        instant_ms(options["to"], zone),
+        zone,
+        options["tenant"],
+        options["by"],
+        live.roster.tenant(options["tenant"] or "default").limits,
+    )
+    with open_store(location) as history:
+        found = report_agents(history, question, _names(live.roster))
+    show: dict[str | None, Any] = {"json": render.as_json, "csv": render.as_csv, None: render.as_table}
+    click.echo(show[form](found).rstrip("\n"))
+
+
+def _names(roster: Roster) -> Any:
+    def name(tenant: str, agent_id: str) -> str | None:
+        person = roster.person(tenant, agent_id)
+        return None if person is None else person.names[-1].value
+
+    return name
+
+
+def instant_ms(text: str | None, zone: str) -> int | None:
+    """A date, a local time in `zone`, or an RFC 3339 time, as epoch ms. Raises ConfigError."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(f"{text!r} is neither a date nor a time (2026-11-24 or 2026-11-24T09:00)") from error
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=ZoneInfo(zone))
+    return int(moment.timestamp() * 1000)
+
+
+def kpis_command(as_json: bool) -> None:
+    """`kpistream kpis`."""
+    if as_json:
+        rows = [{"name": k.name, "unit": k.unit, "better": k.better, "definition": definition(k), "source": k.source} for k in KPIS]
+        click.echo(json.dumps(rows, indent=2))
+        return
+    table = Table("KPI", "unit", "better", "definition", box=None, pad_edge=False)
+    for kpi in KPIS:
+        table.add_row(kpi.name, kpi.unit, kpi.better, definition(kpi))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+async def topics_apply_command(config: Config, partitions: int, replication: int) -> int:
+    """`kpistream topics apply`."""
+    admin = await log_admin.connect(config.connection())
+    topics = Topics(config.topic_prefix)
+    try:
+        specs = topics.specs(config.events_retention_ms)
+        made = await log_admin.apply_topics(admin, specs, partitions, replication)
+        for name in made:
+            click.echo(f"made {name}")
+        faults = await log_admin.settled_faults(admin, topics.specs(config.horizon_ms))
+    finally:
+        await admin.close()
+    return _faults(faults)
+
+
+async def topics_verify_command(config: Config) -> int:
+    """`kpistream topics verify`."""
+    try:
+        partitions = await service.checked_partitions(config)
+    except ConfigError as error:
+        return _faults(list(error.faults))
+    click.echo(f"fit: {partitions} partitions")
+    return 0
+
+
+def _faults(faults: list[str]) -> int:
+    for fault in faults:
+        click.echo(f"error: {fault}", err=True)
+    return 1 if faults else 0
+
+
+def ddl_apply_command(config: Config) -> None:
+    """`kpistream ddl apply`."""
+    if not config.store:
+        raise click.UsageError("say where history is: --store URL|DIR")
+    with open_store(config.store, create=True) as store:
+        applied = ddl.apply(store)
+    for name in applied:
+        click.echo(f"applied {name}")
+    if not applied:
+        click.echo("nothing to apply")
+
+
+async def load_command(config: Config, *, settings: str | None, as_json: bool, **options: Any) -> None:
+    """`kpistream load`."""
+    files = _files(options, _settings(settings or config.settings).roster)
+    with Bar() as bar:
+        result = await load_files(config, files, bar)
+    if as_json:
+        click.echo(json.dumps(account_json(result), indent=2))
+    else:
+        for line in account_lines(result):
+            click.echo(line)
+
+
+def check_command(directory: str) -> int:
+    """`kpistream check`."""
+    try:
+        found = _settings(directory)
+    except ConfigError as error:
+        for fault in error.faults:
+            click.echo(fault)
+        return 1
+    people = sum(len(tenant.people) for tenant in found.roster.tenants.values())
+    click.echo(f"fit: {len(found.roster.tenants)} tenants, {people} people, {len(found.targets)} targets")
+    return 0
+
+
+def roster_unknown_command(config: Config, as_json: bool) -> None:
+    """`kpistream roster unknown`."""
+    roster = service.live_settings(config).roster
+    with open_store(config.store) as store:
+        seen = [each for each in queries.agents_seen(store) if not roster.knows(each.tenant, each.agent_id)]
+    rows = [
+        {
+            "tenant": each.tenant,
+            "agent_id": each.agent_id,
+            "events": each.events,
+            "first_seen": _utc(each.first_ms),
+            "last_seen": _utc(each.last_ms),
+        }
+        for each in seen
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    table = Table("tenant", "agent", "events", "first seen", "last seen", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    Console().print(table)
+
+
+def _utc(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, ZoneInfo("UTC")).isoformat(timespec="seconds")
+
+
+async def roster_merge_command(config: Config, *, old: str, new: str, from_: str, zone: str, tenant: str, dry_run: bool) -> None:
+    """`kpistream roster merge`."""
+    from_ms = instant_ms(from_, zone) or 0
+    with open_store(config.store) as store:
+        events = list(moved_events(store, tenant, old, new, from_ms))
+    sent = 0 if dry_run else await publish_events(config, events)
+    click.echo(f"{len(events)} events of {old} since {from_}, {sent} corrections sent")
+
