@@ -99,6 +99,18 @@ def test_first_mapping_of_surveys_in_json_lines(tmp_path: Path) -> None:
     assert event["completed_at"] == 1772614800000
 
 
+def test_lines_that_are_events_already_stay_what_they_are(tmp_path: Path) -> None:
+    text = (
+        '{"type": "deal.closed", "source": "crm", "event_id": "1", "queue": "a", "outcome": "lost", '
+        '"closed_at": "2026-03-04T09:00:00Z"}'
+    )
+
+    guess, (deal,) = mapped(tmp_path, text, "events.jsonl")
+
+    assert "events: rows" in guess
+    assert deal.records[0].key == "default/queue:a"
+
+
 def test_columns_without_names_get_numbers(tmp_path: Path) -> None:
     guess, _ = mapped(tmp_path, "1,2026-03-04T09:00:00Z\n2,2026-03-04T09:00:00Z\n", "calls.csv")
 

@@ -57,6 +57,9 @@ _MAX_OUTCOMES: Final = 20
 def infer(path: Path) -> str:
     """The YAML text of a first mapping. Raises: ConfigError when the file is empty or cannot be read."""
     sample = sniff(path)
+    names = {column.name for column in sample.columns}
+    if sample.form.kind == "jsonl" and ({"type", "source", "event_id"} <= names or "specversion" in names):
+        return "# The lines look like events of kpistream: --as canonical does the same.\nformat: jsonl\nevents: rows\n"
     guess = _Guess(path, sample.form, {column.name: column for column in sample.columns}, sample.rows)
     event = _event(guess)
     return "\n".join((*_head(path, sample), *_skips(guess), *event, "")) + _leftover(guess)
