@@ -106,8 +106,9 @@ class Decoder:
         return fields
 
     def _count(self, name: str) -> None:
-        known = name in self.unknown or len(self.unknown) < _MAX_UNKNOWN
-        name = name[:64] if known else OTHER
+        name = name[:64]
+        if name not in self.unknown and len(self.unknown) >= _MAX_UNKNOWN:
+            name = OTHER
         self.unknown[name] = self.unknown.get(name, 0) + 1
 
 
