@@ -1,0 +1,99 @@
+"""Sinks on a real Apache Kafka: partitions change hands, and offsets that are gone are not passed over."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from clickhouse_connect import get_client
+from clickhouse_connect.driver.client import Client
+
+from kpistream.embedded import PARTITIONS
+from kpistream.errors import ConfigError
+from kpistream.history import ddl, queries
+from kpistream.history.sink import Sink
+from kpistream.history.store import Store
+from tests.live.broker import Broker
+from tests.scenario.history_events import call, panes
+from tests.scenario.history_log import LIMIT_S, Log, until
+
+
+@pytest.fixture
+def connect(engine_client: Client, database: str) -> Callable[[], Store]:
+    def make() -> Store:
+        client = get_client(interface="chdb", path=engine_client.path)
+        client.database = database
+        return Store(client, engine_client.path, embedded=True)
+
+    with make() as first:
+        ddl.apply(first)
+    return make
+
+
+async def started(kafka: Broker, connect: Callable[[], Store]) -> Log:
+    log = Log(kafka.bootstrap, connect)
+    topics = log.topics
+    kafka.create_topics(dict.fromkeys((topics.events, topics.panes, topics.alerts), PARTITIONS))
+    await log.start()
+    return log
+
+
+def committed_events(log: Log, *sinks: Sink) -> int:
+    return sum(
+        offset for sink in sinks for (topic, _), offset in sink.progress.committed.items() if topic == log.topics.events
+    )
+
+
+def test_partitions_change_hands_and_nothing_is_lost(kafka: Broker, connect: Callable[[], Store]) -> None:
+    events = [call(str(n), agent=f"agent-{n % 20}") for n in range(300)]
+
+    async def run() -> None:
+        log = await started(kafka, connect)
+        async with log.sink() as first:
+            for event in events[:100]:
+                await log.event(event)
+            await until(lambda: committed_events(log, first) == 100)
+            async with log.sink() as second:
+                for event in events[100:200]:
+                    await log.event(event)
+                await until(lambda: bool(second.progress.committed))
+                await until(lambda: committed_events(log, first, second) == 200)
+                assert {partition for _, partition in first.progress.committed} & {
+                    partition for _, partition in second.progress.committed
+                } == set()
+            for event in events[200:]:
+                await log.event(event)
+            for pane in panes(*events).values():
+                await log.pane(pane)
+            await until(lambda: committed_events(log, first) == 300 and first.progress.rows == 20)
+        await log.publisher.stop()
+
+    asyncio.run(run())
+
+    with connect() as store:
+        assert sum(seen.events for seen in queries.agents_seen(store)) == 300
+        rows = {row.place: row.version for row in queries.pane_rows(store)}
+        assert rows == {pane.place: pane.version for pane in panes(*events).values()}
+
+
+def test_events_deleted_before_they_were_read_stop_the_sink(kafka: Broker, connect: Callable[[], Store]) -> None:
+    async def run() -> None:
+        log = await started(kafka, connect)
+        await log.event(call("1"))
+        async with log.sink() as sink:
+            await until(lambda: committed_events(log, sink) == 1)
+        for number in range(10):
+            offset = await log.event(call(f"later {number}"))
+        admin = AIOKafkaAdminClient(**log.connection)
+        await admin.start()
+        where = TopicPartition(log.topics.events, log.partition("acme/agent:ann"))
+        await admin.delete_records({where: RecordsToDelete(before_offset=offset)})
+        await admin.close()
+
+        with pytest.raises(ConfigError, match=rf"offset 1 of {log.topics.events}\[\d\]: not in the log any more"):
+            await asyncio.wait_for(Sink(log.settings, connect, time.monotonic).run(), LIMIT_S)
+        await log.publisher.stop()
+
+    asyncio.run(run())
