@@ -5,12 +5,12 @@ import json
 import pytest
 from hypothesis import example, given, settings
 from pydantic import ValidationError
-from tests.contract.strategies import TIMESTAMP_MS, objects, records, sound_objects
 
 from kpistream.core.decoding import Decoder, canonical, decode, fields_of
 from kpistream.core.events import MODELS
 from kpistream.core.explaining import examine, rejection
 from kpistream.errors import EventRejected
+from tests.contract.strategies import TIMESTAMP_MS, objects, records, sound_objects
 
 CASES = settings(max_examples=400, deadline=None)
 

@@ -111,3 +111,38 @@ def _survey(survey: Any) -> Fault | None:
 
 
 _BY_TYPE: Final = {"call.ended": _call, "deal.closed": _deal, "survey.completed": _survey}
+
+_PLACED: Final = (Reason.NO_PLACE, "agent_id, queue or campaign is given")
+_FUTURE: Final = "at most 5 minutes after the timestamp of the record"
+WORDS: Final[dict[str, tuple[tuple[Reason, str], ...]]] = {
+    "call.ended": (
+        _PLACED,
+        (Reason.ENDED_BEFORE_STARTED, "started_at <= ended_at"),
+        (Reason.CALL_TOO_LONG, "ended_at - started_at is at most 7 days"),
+        (Reason.ANSWERED_OUTSIDE_CALL, "started_at <= answered_at <= ended_at"),
+        (Reason.TALK_LONGER_THAN_CALL, "talk_ms + hold_ms <= ended_at - answered_at + 1000 ms (whole seconds round)"),
+        (Reason.OUTCOME_CONTRADICTS, "outcome connected needs answered_at, and answered_by is not machine"),
+        (Reason.OUTCOME_CONTRADICTS, "outcome abandoned has no answered_at"),
+        (Reason.OUTCOME_CONTRADICTS, "talk_ms above 0 needs answered_at"),
+        (Reason.MISSING_FIELD, "follow_up_due_at needs follow_up_of"),
+        (Reason.OCCURRED_AT_DIFFERS, "occurred_at, if given, equals ended_at"),
+        (Reason.IN_THE_FUTURE, f"ended_at is {_FUTURE}"),
+    ),
+    "deal.closed": (
+        _PLACED,
+        (Reason.MISSING_FIELD, "amount_minor and currency come together"),
+        (Reason.MISSING_FIELD, "outcome won needs amount_minor and currency"),
+        (Reason.OCCURRED_AT_DIFFERS, "occurred_at, if given, equals closed_at"),
+        (Reason.IN_THE_FUTURE, f"closed_at is {_FUTURE}"),
+    ),
+    "survey.completed": (
+        _PLACED,
+        (Reason.INVALID_FIELD, "scale_min < scale_max"),
+        (Reason.SCORE_OUTSIDE_SCALE, "scale_min <= score <= scale_max"),
+        (Reason.SCORE_OUTSIDE_SCALE, "kind nps has the scale 0 to 10 and a whole score"),
+        (Reason.OCCURRED_AT_DIFFERS, "occurred_at, if given, equals completed_at"),
+        (Reason.IN_THE_FUTURE, f"completed_at is {_FUTURE}"),
+    ),
+    "retracted": (),
+}
+"""The rules between fields in words, by type, for schemas and pages."""
