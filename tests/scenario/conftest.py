@@ -2,10 +2,10 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
-import clickhouse_connect
 import pytest
+from clickhouse_connect import get_client
+from clickhouse_connect.driver.client import Client
 
 from kpistream.history import ddl
 from kpistream.history.store import Store
@@ -13,25 +13,16 @@ from kpistream.history.store import Store
 _NUMBERS = itertools.count(1)
 
 
-@pytest.fixture(scope="session")
-def engine_directory(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The one directory of this process's engine."""
-    try:
-        return Path(request.getfixturevalue("engine_client").path)
-    except pytest.FixtureLookupError:
-        return tmp_path_factory.mktemp("engine")
-
-
 @pytest.fixture
-def connect(engine_directory: Path) -> Callable[[], Store]:
+def connect(engine_client: Client) -> Callable[[], Store]:
     """Opens a store on a database of this test's own; tables are there."""
     name = f"history_{next(_NUMBERS)}"
 
     def make() -> Store:
-        client = clickhouse_connect.get_client(interface="chdb", path=str(engine_directory))
+        client = get_client(interface="chdb", path=engine_client.path)
         client.command(f"CREATE DATABASE IF NOT EXISTS {name}")
         client.database = name
-        return Store(client, str(engine_directory), embedded=True)
+        return Store(client, engine_client.path, embedded=True)
 
     with make() as first:
         ddl.apply(first)

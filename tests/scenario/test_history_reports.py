@@ -7,7 +7,6 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from tests.scenario.history_events import NOON, PANE_MS, abandoned, call, deal, facts, panes, survey
 
 from kpistream.core.rows import PaneRow
 from kpistream.errors import ConfigError
@@ -15,8 +14,7 @@ from kpistream.history import queries, render, writer
 from kpistream.history.queries import Span
 from kpistream.history.reports import Question, report_agents, report_json
 from kpistream.history.store import Store
-
-pytestmark = pytest.mark.engine
+from tests.scenario.history_events import NOON, PANE_MS, abandoned, call, deal, facts, panes, survey
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE

@@ -2,8 +2,6 @@
 
 import itertools
 
-from history_events import NOON, PANE_MS, abandoned, accepted, call, deal, facts, panes, retraction, survey
-
 from kpistream.core import measures as m
 from kpistream.core.alerts import State, Transition
 from kpistream.core.placing import Place
@@ -13,6 +11,18 @@ from kpistream.core.targets import Direction, Why
 from kpistream.history import queries, writer
 from kpistream.history.queries import Span
 from kpistream.history.store import Store
+from tests.scenario.history_events import (
+    NOON,
+    PANE_MS,
+    abandoned,
+    accepted,
+    call,
+    deal,
+    facts,
+    panes,
+    retraction,
+    survey,
+)
 
 ANN = Place("acme/agent:ann", NOON)
 
@@ -124,7 +134,7 @@ def test_fact_keeps_every_field(store: Store) -> None:
         campaign="spring",
         customer_id="c-1",
         call_id="call-1",
-        attributes={"city": "Haifa", "quote": "it's \"so\"\\"},
+        attributes={"city": "Haifa", "quote": 'it\'s "so"\\'},
         disposition="callback",
         follow_up_of="call-0",
         follow_up_due_at="2025-03-03T13:00:00+01:00",
@@ -151,7 +161,7 @@ def test_fact_keeps_every_field(store: Store) -> None:
         "campaign": "spring",
         "customer_id": "c-1",
         "call_id": "call-1",
-        "attributes": {"city": "Haifa", "quote": "it's \"so\"\\"},
+        "attributes": {"city": "Haifa", "quote": 'it\'s "so"\\'},
         "disposition": "callback",
         "follow_up_of": "call-0",
         "follow_up_due_at": NOON,

@@ -46,5 +46,5 @@ def test_directory_without_a_store_is_refused(tmp_path: object) -> None:
 
 
 def test_server_that_does_not_answer_is_unavailable() -> None:
-    with pytest.raises(SinkUnavailable, match="store http://127.0.0.1:9/kpi"):
+    with pytest.raises(SinkUnavailable, match=r"store http://127\.0\.0\.1:9/kpi"):
         open_store("http://127.0.0.1:9/kpi")

@@ -215,7 +215,6 @@ def _open_server(location: str, create: bool) -> Store:
             connect_timeout=10,
             send_receive_timeout=300,
             autogenerate_session_id=False,
-            form_encode_query_params=True,
             query_retries=0,
             compress=False,
         )

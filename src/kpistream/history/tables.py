@@ -123,12 +123,12 @@ FACT_COLUMNS: Final[dict[str, str]] = {
 def measure_number(family: str, name: str) -> int:
     """Number of a family's member, as `measures.member` names it; raises KeyError when there is none."""
     first = _FIRST[family]
-    if first in _EDGES:
-        return first + _EDGES[first].index(int(name))
-    if first in (m.WON_MINOR, m.WON_DEALS):
+    if name in NUMERIC:
         return first + NUMERIC[name]
-    low, _, high = name.partition("-")
-    return first + m.scale_code(int(low), int(high))
+    low, is_scale, high = name.partition("-")
+    if is_scale:
+        return first + m.scale_code(int(low), int(high))
+    return first + _EDGES[first].index(int(name))
 
 
 def sums() -> str:

@@ -19,7 +19,7 @@ from kpistream.core.rows import PaneRow
 from kpistream.history import tables
 from kpistream.history.store import Insert, Store
 
-RECOMPUTE_PLACES: Final = 500
+RECOMPUTE_PLACES: Final = 200
 """Places that one INSERT SELECT computes again."""
 
 
@@ -147,14 +147,15 @@ _RECOMPUTE: Final = f"""
 INSERT INTO {tables.PANES} ({", ".join(tables.PANE_COLUMNS)})
 SELECT tenant, scope, start, any(pane_ms), {tables.sums()}, sum(rank) + toUInt128(count())
 FROM {tables.FACTS} FINAL
-WHERE start >= fromUnixTimestamp64Milli({{from_ms:Int64}}, 'UTC')
-  AND start <= fromUnixTimestamp64Milli({{to_ms:Int64}}, 'UTC')
+WHERE start >= fromUnixTimestamp64Milli(toInt64(%(from_ms)s), 'UTC')
+  AND start <= fromUnixTimestamp64Milli(toInt64(%(to_ms)s), 'UTC')
   AND (tenant, scope, start) IN (
-    SELECT place.1, place.2, fromUnixTimestamp64Milli(place.3, 'UTC')
-    FROM (SELECT arrayJoin({{places:Array(Tuple(String, String, Int64))}}) AS place)
+    SELECT place.1, place.2, fromUnixTimestamp64Milli(toInt64(place.3), 'UTC')
+    FROM (SELECT arrayJoin(%(places)s) AS place)
   )
 GROUP BY tenant, scope, start
 """
+# The places go into the statement, quoted by the driver: as parameters of the URL hundreds of them would not fit.
 
 
 _LAST_OFFSET: Final = (1 << 63) - 1
