@@ -11,15 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kpistream.core.currencies import NUMERIC
 from kpistream.core.decoding import decode
 from kpistream.core.events import MODELS
-from kpistream.core.measures import named
+from kpistream.core.measures import TALK_EDGES_MS, WAIT_EDGES_MS, named
 from kpistream.core.panes import Pane
 from kpistream.core.placing import REVISION_SHIFT, place
 from kpistream.errors import EventRejected
 from kpistream.judge.compare import Cells, Spot, cells_of_named, compare
 from kpistream.judge.contract import accept
-from kpistream.judge.recompute import Raw, digest, identity, recompute
+from kpistream.judge.recompute import TALK_SECONDS, WAIT_SECONDS, Raw, digest, identity, recompute
+from kpistream.judge.values import CURRENCIES
 
 PANE_MS = 300_000
 NINE = 1_699_952_400_000
@@ -209,6 +211,64 @@ def test_judge_and_engine_give_one_identity_revision_and_digest(record: Raw) -> 
     assert placed.rank & ((1 << 80) - 1) == event["revision"] << REVISION_SHIFT | digest(event)
 
 
+ABANDONED = {"outcome": "abandoned", "answered_by": None, "answered_at": None, "talk_ms": None, "direction": "inbound"}
+NPS = {"kind": "nps", "score": 9, "scale_min": 0, "scale_max": 10}
+EDGES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    (CALL, {"talk_ms": 121_000}, "accepted"),
+    (CALL, {"talk_ms": 121_001}, "talk-longer-than-call"),
+    (CALL, {"talk_ms": 100_000, "hold_ms": 21_001}, "talk-longer-than-call"),
+    (CALL, {"talk_ms": None, "hold_ms": 121_000}, "accepted"),
+    (CALL, {"ended_at": NINE + 900_000}, "accepted"),
+    (CALL, {"ended_at": NINE + 900_001}, "in-the-future"),
+    (CALL, {"started_at": NINE + 130_000 - 7 * 86_400_000}, "accepted"),
+    (CALL, {"started_at": NINE + 129_999 - 7 * 86_400_000}, "call-too-long"),
+    (CALL, {"started_at": NINE + 130_001, "answered_at": NINE + 130_001}, "ended-before-started"),
+    (CALL, {"answered_at": NINE}, "accepted"),
+    (CALL, {"answered_at": NINE - 1}, "answered-outside-call"),
+    (CALL, {"answered_at": NINE + 130_001}, "answered-outside-call"),
+    (CALL, {"answered_at": None, "talk_ms": None}, "outcome-contradicts"),
+    (CALL, {"answered_by": "machine"}, "outcome-contradicts"),
+    (CALL, {"outcome": "failed", "answered_at": None, "talk_ms": 0}, "accepted"),
+    (CALL, {"outcome": "failed", "answered_at": None, "talk_ms": 1}, "outcome-contradicts"),
+    (CALL, ABANDONED, "accepted"),
+    (CALL, ABANDONED | {"answered_at": NINE}, "outcome-contradicts"),
+    (CALL, ABANDONED | {"talk_ms": 1}, "outcome-contradicts"),
+    (CALL, {"agent_id": None, "queue": "q", "campaign": "c"}, "accepted"),
+    (CALL, {"agent_id": None}, "no-place"),
+    (CALL, {"occurred_at": "2023-11-14T09:02:10Z"}, "accepted"),
+    (CALL, {"occurred_at": NINE}, "occurred-at-differs"),
+    (CALL, {"started_at": "2023-11-15T08:59:00+23:59"}, "accepted"),
+    (CALL, {"started_at": "2023-11-15T09:00:00+24:00"}, "invalid-field"),
+    (CALL, {"started_at": "2023-11-14T09:00:00"}, "no-zone"),
+    (CALL, {"started_at": NINE // 1000}, "seconds-not-milliseconds"),
+    (CALL, {"follow_up_due_at": NINE}, "missing-field"),
+    (CALL, {"follow_up_due_at": NINE, "follow_up_of": "c0"}, "accepted"),
+    (CALL, {"attributes": {str(n): "" for n in range(64)}}, "accepted"),
+    (CALL, {"attributes": {str(n): "" for n in range(65)}}, "invalid-field"),
+    (CALL, {"unknown": "\ud800"}, "not-json"),
+    (CALL, {"unknown": json.loads("[" * 200 + "]" * 200)}, "accepted"),
+    (CALL, {"unknown": json.loads("[" * 201 + "]" * 201)}, "not-json"),
+    (DEAL, {"currency": None}, "missing-field"),
+    (DEAL, {"amount_minor": None, "currency": None}, "missing-field"),
+    (DEAL, {"amount_minor": None, "currency": None, "outcome": "lost"}, "accepted"),
+    (DEAL, {"currency": "EURO"}, "unknown-currency"),
+    (SURVEY, {"score": 5.001}, "score-outside-scale"),
+    (SURVEY, {"score": 0.999}, "score-outside-scale"),
+    (SURVEY, {"score": 4.0001}, "invalid-field"),
+    (SURVEY, NPS, "accepted"),
+    (SURVEY, NPS | {"score": 9.5}, "score-outside-scale"),
+    (SURVEY, NPS | {"scale_min": 1}, "score-outside-scale"),
+]
+
+
+@pytest.mark.parametrize(("event", "change", "verdict"), EDGES)
+def test_both_agree_at_the_edge_of_every_rule(event: dict[str, Any], change: dict[str, Any], verdict: str) -> None:
+    record = Raw(0, 0, NINE + 600_000, None, json.dumps(event | change).encode())
+
+    assert judged(record) == verdict
+    assert engine([record]) == ([verdict], recompute([record], PANE_MS).cells())
+
+
 @pytest.mark.xfail(strict=True, reason="the engine counts 3.8 of 5 as satisfied: above 3, though not among 4 and 5")
 def test_agree_on_scores_between_the_points() -> None:
     record = Raw(0, 0, NINE + 600_000, None, json.dumps(SURVEY | {"score": 3.8}).encode())
@@ -223,3 +283,9 @@ def test_agree_on_binary_cloudevents_of_another_version(more: dict[str, Any]) ->
     plain = record._replace(value=json.dumps(CALL).encode())
 
     assert engine([record])[0] == engine([plain])[0] == [judged(record)]
+
+
+def test_tables_written_twice_agree() -> None:
+    assert frozenset(NUMERIC) == CURRENCIES
+    assert tuple(1000 * edge for edge in TALK_SECONDS) == TALK_EDGES_MS
+    assert tuple(1000 * edge for edge in WAIT_SECONDS) == WAIT_EDGES_MS

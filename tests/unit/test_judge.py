@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 
-from kpistream.core.currencies import NUMERIC
-from kpistream.core.measures import BY_NAME, FAMILIES, TALK_EDGES_MS, WAIT_EDGES_MS
+from kpistream.core.measures import BY_NAME, FAMILIES
 from kpistream.judge import compare as compare_module
 from kpistream.judge.compare import Cell, Cells, Damage, Verdict, cells_of_named, cells_of_rows, compare, doubled
 from kpistream.judge.contract import accept
-from kpistream.judge.recompute import TALK_SECONDS, WAIT_SECONDS, Raw, Recomputation, digest, recompute
-from kpistream.judge.values import CURRENCIES
+from kpistream.judge.recompute import Raw, Recomputation, digest, recompute
 
 PANE_MS = 300_000
 NINE = 1_699_952_400_000
@@ -140,6 +138,7 @@ def test_abandoned_call_counts_for_its_queue() -> None:
     ("change", "expected"),
     [
         ({"talk_ms": None}, {"talk_ms": 100_000, "talk_bin.90000": 1}),
+        ({"talk_ms": None, "hold_ms": 120_500}, {"talk_ms": 0, "hold_ms": 120_500, "handle_ms": 150_500}),
         ({"talk_ms": 0, "hold_ms": None}, {"talk_ms": 0, "talk_bin.0": 1, "handle_ms": 30_000}),
         ({"wrap_up_ms": None}, {"wrap_up_known": 0, "handle_ms": 0}),
         ({"answered_by": None}, {"answerer_unknown": 1}),
@@ -201,6 +200,38 @@ def test_surveys_keep_scales_apart() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("kind", "score", "scale", "expected"),
+    [
+        ("csat", 2, (1, 3), {"csat_rated": 1, "csat_satisfied": 0}),
+        ("csat", 3, (1, 3), {"csat_rated": 1, "csat_satisfied": 1}),
+        ("csat", 3.999, (1, 5), {"csat_rated": 1, "csat_satisfied": 0}),
+        ("csat", 5, (1, 7), {"csat_rated": 1, "csat_satisfied": 0}),
+        ("csat", 6, (1, 7), {"csat_rated": 1, "csat_satisfied": 1}),
+        ("csat", 7, (1, 10), {"csat_rated": 1, "csat_satisfied": 0}),
+        ("csat", 8, (1, 10), {"csat_rated": 1, "csat_satisfied": 1}),
+        ("csat", 10, (0, 10), {"csat_rated": 0, "csat_satisfied": 0, "csat_answers.0-10": 1}),
+        ("ces", 5, (1, 5), {"surveys": 1, "csat_rated": 0, "nps_rated": 0}),
+        ("nps", 6, (0, 10), {"nps_rated": 1, "nps_promoters": 0, "nps_detractors": 1}),
+        ("nps", 7, (0, 10), {"nps_rated": 1, "nps_promoters": 0, "nps_detractors": 0}),
+        ("nps", 9, (0, 10), {"nps_rated": 1, "nps_promoters": 1, "nps_detractors": 0}),
+    ],
+)
+def test_survey_measures(kind: str, score: float, scale: tuple[int, int], expected: Cell) -> None:
+    cell = only_cell(SURVEY | {"kind": kind, "score": score, "scale_min": scale[0], "scale_max": scale[1]})
+
+    assert {name: cell.get(name, 0) for name in expected} == expected
+
+
+def test_order_of_names_and_form_of_times_make_no_conflict() -> None:
+    one = DEAL | {"attributes": {"a": "1", "b": "2"}}
+    two = DEAL | {"attributes": {"b": "2", "a": "1"}, "closed_at": NINE + 60_000, "occurred_at": NINE + 60_000}
+
+    result = recompute([raw(one), raw(two)], PANE_MS)
+
+    assert (result.duplicates, result.conflicts) == (1, 0)
+
+
 def test_highest_revision_stands_in_every_order() -> None:
     later = CALL | {"revision": 1, "wrap_up_ms": 40_000}
     moved = CALL | {"revision": 2, "agent_id": "bob", "ended_at": FIVE_PAST}
@@ -246,12 +277,6 @@ def test_judge_imports_nothing_of_the_engine() -> None:
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             ours = [name for name in names if name.startswith("kpistream")]
             assert all(name == "kpistream.errors" or name.startswith("kpistream.judge.") for name in ours), file.name
-
-
-def test_tables_written_twice_agree() -> None:
-    assert frozenset(NUMERIC) == CURRENCIES
-    assert tuple(1000 * edge for edge in TALK_SECONDS) == TALK_EDGES_MS
-    assert tuple(1000 * edge for edge in WAIT_SECONDS) == WAIT_EDGES_MS
 
 
 # Planted damage: every kind is found, named and explained.
