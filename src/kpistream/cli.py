@@ -123,9 +123,7 @@ def report() -> None:
 @click.option("--to", metavar="TIME", help="First instant that no longer counts.")
 @click.option("--zone", default="UTC", show_default=True, help="IANA zone in which days and hours begin.")
 @click.option("--tenant", help="Only this tenant.")
-@click.option(
-    "--by", type=click.Choice(["day", "hour", "weekday", "queue", "campaign", "direction", "disposition"])
-)
+@click.option("--by", type=click.Choice(["day", "hour", "weekday", "queue", "campaign", "direction", "disposition"]))
 @click.option("--settings", metavar="DIR", help="Roster for display names.")
 @click.option("--json", "form", flag_value="json", help="JSON.")
 @click.option("--csv", "form", flag_value="csv", help="CSV.")

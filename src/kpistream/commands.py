@@ -123,7 +123,9 @@ def account_lines(result: Result) -> Iterable[str]:
         yield f"  refused      {count:>10,}  {name} (dead letter)"
     yield f"events sent    {result.sent:>10,}  " + ", ".join(f"{n} {c:,}" for n, c in sorted(account.events.items()))
     for name, count in sorted(result.outcomes.items()):
-        yield f"  {name:<12} {count:>10,}" + ("  in panes closed before; counted through history" if name == "closed" else "")
+        yield f"  {name:<12} {count:>10,}" + (
+            "  in panes closed before; counted through history" if name == "closed" else ""
+        )
     for name, count in sorted(result.refused.items()):
         yield f"  refused      {count:>10,}  {name} (dead letter)"
 
@@ -196,7 +198,10 @@ def instant_ms(text: str | None, zone: str) -> int | None:
 def kpis_command(as_json: bool) -> None:
     """`kpistream kpis`."""
     if as_json:
-        rows = [{"name": k.name, "unit": k.unit, "better": k.better, "definition": definition(k), "source": k.source} for k in KPIS]
+        rows = [
+            {"name": k.name, "unit": k.unit, "better": k.better, "definition": definition(k), "source": k.source}
+            for k in KPIS
+        ]
         click.echo(json.dumps(rows, indent=2))
         return
     table = Table("KPI", "unit", "better", "definition", box=None, pad_edge=False)
@@ -301,11 +306,12 @@ def _utc(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, ZoneInfo("UTC")).isoformat(timespec="seconds")
 
 
-async def roster_merge_command(config: Config, *, old: str, new: str, from_: str, zone: str, tenant: str, dry_run: bool) -> None:
+async def roster_merge_command(
+    config: Config, *, old: str, new: str, from_: str, zone: str, tenant: str, dry_run: bool
+) -> None:
     """`kpistream roster merge`."""
     from_ms = instant_ms(from_, zone) or 0
     with open_store(config.store) as store:
         events = list(moved_events(store, tenant, old, new, from_ms))
     sent = 0 if dry_run else await publish_events(config, events)
     click.echo(f"{len(events)} events of {old} since {from_}, {sent} corrections sent")
-

@@ -27,10 +27,14 @@ class Config:
 
     broker: str = _setting("127.0.0.1:9092", "Kafka bootstrap servers, host:port, comma separated")
     topic_prefix: str = _setting("kpi.", "prefix of all topic names")
-    store: str = _setting("", "ClickHouse: http(s)://user:password@host:port/database, or a directory for the embedded engine")
+    store: str = _setting(
+        "", "ClickHouse: http(s)://user:password@host:port/database, or a directory for the embedded engine"
+    )
     settings: str = _setting("", "directory with roster.yaml and targets.yaml")
     group: str = _setting("kpistream", "prefix of the consumer groups; the worker's group is PREFIX-worker")
-    instance: str = _setting("", "static group member name of this process (a pod's ordinal); empty: dynamic membership")
+    instance: str = _setting(
+        "", "static group member name of this process (a pod's ordinal); empty: dynamic membership"
+    )
     pane_minutes: int = _setting(5, "pane size in minutes; must divide 15; fixed for the life of the topics")
     horizon_hours: int = _setting(36, "how long panes stay live behind the newest record, in hours")
     history: bool = _setting(True, "false: no sink runs; events for closed panes are dead-lettered")
@@ -142,9 +146,13 @@ def _check(config: Config) -> list[str]:
     if config.flush_ms < 10:
         faults.append(f"KPISTREAM_FLUSH_MS: {config.flush_ms} ms is below 10 ms")
     if config.security_protocol not in ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"):
-        faults.append(f"KPISTREAM_SECURITY_PROTOCOL: {config.security_protocol!r} is not one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL")
+        faults.append(
+            f"KPISTREAM_SECURITY_PROTOCOL: {config.security_protocol!r} is not one of "
+            "PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"
+        )
     if config.events_retention_ms <= config.horizon_ms:
         faults.append(
-            f"KPISTREAM_EVENTS_RETENTION_DAYS: {config.events_retention_days} d is not longer than the horizon of {config.horizon_hours} h"
+            f"KPISTREAM_EVENTS_RETENTION_DAYS: {config.events_retention_days} d is not longer than "
+            f"the horizon of {config.horizon_hours} h"
         )
     return faults

@@ -12,7 +12,11 @@ from kpistream.history import queries
 from kpistream.history.store import Store
 from kpistream.log.records import Outgoing
 
-_TYPES: Final = {"call": CallEnded, "deal": DealClosed, "survey": SurveyCompleted}
+_TYPES: Final[dict[str, type[CallEnded | DealClosed | SurveyCompleted]]] = {
+    "call": CallEnded,
+    "deal": DealClosed,
+    "survey": SurveyCompleted,
+}
 _REPORTED: Final = ("queue_wait_ms", "ring_ms", "talk_ms", "hold_ms", "wrap_up_ms")
 
 

@@ -67,7 +67,11 @@ async def apply_topics(
 async def topic_faults(admin: AIOKafkaAdminClient, specs: tuple[TopicSpec, ...]) -> list[str]:
     """Everything that is wrong with the topics, one line each; empty when they are fit."""
     there = await partition_counts(admin)
-    faults = [f"topic {spec.name!r} is missing (make it with `kpistream topics apply`)" for spec in specs if spec.name not in there]
+    faults = [
+        f"topic {spec.name!r} is missing (make it with `kpistream topics apply`)"
+        for spec in specs
+        if spec.name not in there
+    ]
     present = [spec for spec in specs if spec.name in there]
     counts = {spec.name: there[spec.name] for spec in present if spec.co_partitioned}
     if len(set(counts.values())) > 1:
@@ -120,7 +124,11 @@ async def _configs(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, di
 def codec_faults() -> list[str]:
     """Compression codecs that this installation cannot read."""
     has = {"gzip": has_gzip, "lz4": has_lz4, "snappy": has_snappy, "zstd": has_zstd}
-    return [f"codec {name!r} is missing (install cramjam): a producer that uses it would stop the worker" for name, there in has.items() if not there()]
+    return [
+        f"codec {name!r} is missing (install cramjam): a producer that uses it would stop the worker"
+        for name, there in has.items()
+        if not there()
+    ]
 
 
 async def cluster_faults(connection: Mapping[str, Any], topics: Topics, pane_ms: int, partitions: int) -> list[str]:
@@ -137,7 +145,8 @@ async def cluster_faults(connection: Mapping[str, Any], topics: Topics, pane_ms:
         found = await _read_cluster(connection, topics.settings) or wanted
     units = {"pane_ms": "pane size in ms", "partitions": "partitions of the events topic"}
     return [
-        f"{units[name]}: {value} here, {found.get(name)} on record in {topics.settings!r}: it may not change while the topics live"
+        f"{units[name]}: {value} here, {found.get(name)} on record in {topics.settings!r}: "
+        "it may not change while the topics live"
         for name, value in wanted.items()
         if found.get(name) != value
     ]

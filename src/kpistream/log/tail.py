@@ -17,7 +17,9 @@ async def read_to_end(connection: Mapping[str, Any], topic: str, partition: int)
         await consumer.seek_to_beginning(tp)
         out: list[Any] = []
         while await consumer.position(tp) < end:
-            out.extend(record for records in (await consumer.getmany(tp, timeout_ms=500)).values() for record in records)
+            out.extend(
+                record for records in (await consumer.getmany(tp, timeout_ms=500)).values() for record in records
+            )
         return out
     finally:
         await consumer.stop()

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -26,6 +26,7 @@ from kpistream.stream.flush import Flusher, FlushPorts, FlushSettings
 from kpistream.stream.state import Shard
 from kpistream.stream.teams import Teams
 from kpistream.stream.ticker import Ticker, TickerPorts
+from kpistream.stream.transport import BatchConsumer
 
 log = logging.getLogger(__name__)
 
@@ -71,9 +72,7 @@ class Worker:
         self.publisher = Publisher(settings.app.connection, timeout_s=settings.publish_timeout_s)
         self.app: WorkerApp = make_app(settings.app, settings.topics, settings.partition, self)
         self.shards = self.app.shards
-        ports = FlushPorts(
-            self._acknowledge, self._sink_committed, clocks.steady_s, self.failed, settings.may_flush
-        )
+        ports = FlushPorts(self._acknowledge, self._sink_committed, clocks.steady_s, self.failed, settings.may_flush)
         self.flusher = Flusher(self.shards, self.publisher, settings.topics, ports, metrics)
         tickers = TickerPorts(self.publisher, settings.topics, settings.app.connection, metrics, self.failed)
         tickers.agent_cap = settings.agent_metrics
@@ -108,8 +107,9 @@ class Worker:
         ]
         tasks = [asyncio.ensure_future(self._guard(loop)) for loop in loops]
         try:
-            stopping = asyncio.ensure_future(self._stop.wait())
-            await asyncio.wait({stopping, self._failure}, return_when=asyncio.FIRST_COMPLETED)
+            stopping: asyncio.Future[Any] = asyncio.ensure_future(self._stop.wait())
+            ends: set[asyncio.Future[Any]] = {stopping, self._failure}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
             if self._failure.done():
                 self._failure.result()
@@ -164,10 +164,11 @@ class Worker:
     def _check_unbroken(self, shard: Shard, message: Any) -> None:
         """Nothing may be missing between the consumer and the shard: a lost batch would be lost for good."""
         begun = shard.partition.at.next_offset
-        wanted = begun if begun != NOTHING else self.app.consumer.starts.get(message.tp, message.key)
+        wanted = begun if begun != NOTHING else self._consumer.starts.get(message.tp, message.key)
         if message.key > wanted:
             raise RuntimeError(
-                f"{message.topic}[{message.partition}]: records {wanted} to {message.key - 1} were read and not delivered"
+                f"{message.topic}[{message.partition}]: "
+                f"records {wanted} to {message.key - 1} were read and not delivered"
             )
 
     async def _flush_loop(self) -> None:
@@ -214,6 +215,10 @@ class Worker:
 
     # ---- ports
 
+    @property
+    def _consumer(self) -> BatchConsumer:
+        return cast(BatchConsumer, self.app.consumer)
+
     def committed(self, topic: str, partition: int, offset: int, generation: int) -> None:
         """The group has committed; what waited for that may go on."""
         shard = self.shards.get(partition)
@@ -223,7 +228,7 @@ class Worker:
 
     def _acknowledge(self, partition: int, offset: int, generation: int) -> bool:
         self.progress_s = self.clocks.steady_s()
-        return bool(self.app.consumer.acknowledge(self.settings.topics.events, partition, offset, generation))
+        return self._consumer.acknowledge(self.settings.topics.events, partition, offset, generation)
 
     def _sink_committed(self, partition: int) -> int | None:
         return self._sink_offsets.get(partition)
@@ -262,4 +267,3 @@ class Worker:
                 self.metrics.commit_age.labels(label).set(steady_s - self._committed_at_s[shard.partition.number])
         if not lagging:
             self.progress_s = steady_s
-

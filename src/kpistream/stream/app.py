@@ -33,7 +33,7 @@ class AppSettings:
     connection: Mapping[str, Any]
 
 
-class BatchSchema(faust.Schema):  # type: ignore[misc]
+class BatchSchema(faust.Schema[bytes, bytes]):
     """Keys and values as they come: decoding is ours, by batch."""
 
     def loads_key(self, app: Any, message: Any, *, loads: Any = None, serializer: Any = None) -> Any:
@@ -45,12 +45,14 @@ class BatchSchema(faust.Schema):  # type: ignore[misc]
         return message.value
 
 
-class WorkerApp(faust.App):  # type: ignore[misc]
+class WorkerApp(faust.App):
     """A Faust app that knows its shards and who listens to commits."""
 
     shards: Shards
     listener: CommitListener
     events_topic: str
+    events: Any
+    """The events topic as a channel of batches."""
 
 
 def make_app(
@@ -120,4 +122,3 @@ def _credentials(connection: Mapping[str, Any]) -> Any:
     if protocol != "PLAINTEXT":
         raise ConfigError(f"security protocol {protocol!r} is not known")
     return None
-

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from kpistream.core.alerts import Alert, Look, State, Subject, Transition, alert_after, step
 from kpistream.core.readings import About, Reading, Shown, TargetReading, read, target_reading
 from kpistream.core.settings import Settings
-from kpistream.core.targets import Target, covers, judge
+from kpistream.core.targets import CATCHING_UP, NOT_COVERED, Target, covers, judge
 from kpistream.stream.live import LiveWindows, Slot
 
 _HOLDING = (State.PENDING, State.RECOVERING)
@@ -40,25 +40,46 @@ class Bench:
             key, name = slot
             running = live.window(slot)
             about = self._about(key, now_ms)
-            shown = Shown(name, running.window, now_ms, provisional)
             limits = self._settings.roster.tenant(about.tenant).limits
             standing: dict[str, TargetReading] = {}
             self.holding.discard(slot)
             for target in self._targets(about, name):
+                if provisional or not self.loaded:
+                    standing[target.name] = target_reading(target, State.NO_DATA, CATCHING_UP)
+                    continue
                 judgement = judge(target, running.tally, limits)
-                subject = Subject(target.name, about.tenant, about.scope)
-                alert = self.alerts.get(subject) or Alert(subject)
-                if self.loaded and not provisional:
-                    look = Look(target, judgement, running.window, about.team, about.display_name)
-                    transition = step(alert, look, now_ms)
-                    if transition is not None:
-                        transitions.append(transition)
-                        alert = self.alerts[subject] = alert_after(transition)
-                    if alert.state in _HOLDING:
-                        self.holding.add(slot)
+                look = Look(target, judgement, running.window, about.team, about.display_name)
+                alert = self._step(Subject(target.name, about.tenant, about.scope), look, now_ms, transitions)
+                if alert.state in _HOLDING:
+                    self.holding.add(slot)
                 standing[target.name] = target_reading(target, alert.state, judgement)
-            readings.append(read(about, shown, running.tally, standing, limits))
+            readings.append(
+                read(about, Shown(name, running.window, now_ms, provisional), running.tally, standing, limits)
+            )
         return readings, transitions
+
+    def sweep(self, live: LiveWindows, now_ms: int) -> list[Transition]:
+        """Suspend alerts whose target no longer covers their scope, because a roster has moved somebody."""
+        transitions: list[Transition] = []
+        targets = {target.name: target for target in self._settings.targets}
+        for subject, alert in list(self.alerts.items()):
+            target = targets.get(subject.target)
+            if target is None or alert.state in (State.OK, State.SUSPENDED):
+                continue
+            about = self._about(f"{subject.tenant}/{subject.scope}", now_ms)
+            if not covers(target, subject.tenant, subject.scope, about.team or ""):
+                window = live.window_at(f"{subject.tenant}/{subject.scope}", target.window, now_ms)
+                look = Look(target, NOT_COVERED, window, about.team, about.display_name)
+                self._step(subject, look, now_ms, transitions)
+        return transitions
+
+    def _step(self, subject: Subject, look: Look, now_ms: int, transitions: list[Transition]) -> Alert:
+        alert = self.alerts.get(subject) or Alert(subject)
+        transition = step(alert, look, now_ms)
+        if transition is not None:
+            transitions.append(transition)
+            alert = self.alerts[subject] = alert_after(transition)
+        return alert
 
     def firing(self) -> int:
         """Alerts that fire."""

@@ -4,7 +4,7 @@ Used for agents (from a shard's panes) and for teams and tenants (from sums by t
 follows what changed or fell due, not the number of scopes.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from kpistream.core.measures import Tally
 from kpistream.core.roster import Roster
@@ -32,13 +32,11 @@ class LiveWindows:
         """The running window of a slot."""
         return self._windows[slot[0]][slot[1]]
 
-    def clear(self) -> None:
-        """Forget everything; the next look starts from the panes."""
-        self._windows.clear()
+    def window_at(self, key: str, name: str, now_ms: int) -> Window:
+        """Where the window of a key is at `now_ms`, whether it is kept or not."""
+        return self._window_of(key, name, now_ms)
 
-    def look(
-        self, now_ms: int, changed: Iterable[tuple[str, int]], panes_of: Callable[[str], Panes]
-    ) -> list[Slot]:
+    def look(self, now_ms: int, changed: Iterable[tuple[str, int]], panes_of: Callable[[str], Panes]) -> list[Slot]:
         """Take in changed panes (key, start) and the passing of time; the slots whose sums changed."""
         touched: dict[Slot, None] = {}
         if self._moved_to != now_ms // self._pane_ms:
@@ -97,7 +95,7 @@ class KeyPanes(Mapping[int, Tally]):
         assert isinstance(tally, dict)
         return tally
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[int]:
         return (start_ms for start_ms, by_key in self._by_start.items() if self._key in by_key)
 
     def __contains__(self, start_ms: object) -> bool:

@@ -8,7 +8,7 @@ this one reports them and the process ends.
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 from faust.stores import memory
 from faust.tables.table import Table
@@ -83,7 +83,7 @@ class Shards(dict[int, Shard]):
         return [shard for shard in self.values() if shard.ready]
 
 
-class PaneStore(memory.Store):  # type: ignore[misc]
+class PaneStore(memory.Store[bytes, bytes]):
     """Faust's view of the shards: recovery goes through it, nothing else does."""
 
     shards: Shards
@@ -133,7 +133,7 @@ class PaneStore(memory.Store):  # type: ignore[misc]
             raise
 
 
-class PaneTable(Table):  # type: ignore[misc]
+class PaneTable(Table[bytes, bytes]):
     """A Faust table whose data is the shards. It is never written through; flushes publish panes."""
 
     def _new_store(self) -> PaneStore:
@@ -148,7 +148,6 @@ class PaneTable(Table):  # type: ignore[misc]
             value_type=self.value_type,
             loop=self.loop,
         )
-        store.shards = self.app.shards
-        store.events_topic = self.app.events_topic
-        store.failed = self.app.listener.failed
+        app = cast(Any, self.app)  # always a WorkerApp
+        store.shards, store.events_topic, store.failed = app.shards, app.events_topic, app.listener.failed
         return store

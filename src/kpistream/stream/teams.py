@@ -8,7 +8,7 @@ belongs to. It keeps nothing that the topic does not hold, so it commits nothing
 import asyncio
 import logging
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -63,6 +63,10 @@ class TeamSums:
             add(tally, tuple(old), -1)
             add(tally, tuple(flat))
             self.changed.add((key, start_ms))
+
+    def panes_of(self, key: str) -> dict[int, Tally]:
+        """Tallies of a team or tenant by pane start."""
+        return self.panes.get(key, {})
 
     def forget_before(self, limit_ms: int) -> None:
         """Drop panes that no live window can reach any more."""
@@ -145,9 +149,7 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
         for partition, sums in list(self._sums.items()):
             changed, sums.changed = sums.changed, set()
             slots = dict.fromkeys(
-                slot
-                for slot in sums.live.look(now_ms, changed, lambda key, sums=sums: sums.panes.get(key, {}))
-                if sums.pacer.changed(slot, now_ms)
+                slot for slot in sums.live.look(now_ms, changed, sums.panes_of) if sums.pacer.changed(slot, now_ms)
             )
             slots.update(dict.fromkeys((*sums.pacer.due(now_ms), *sums.bench.holding)))
             provisional = sums.next_offset < sums.catch_up_to
@@ -155,8 +157,12 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
             readings, transitions = sums.bench.look(sums.live, due, now_ms, provisional)
             publish, topics = self._ports.publisher.publish, self._ports.topics
             if transitions:
-                await publish(topics.alerts, partition, [Outgoing(alert_key(t), encode_transition(t)) for t in transitions])
+                await publish(
+                    topics.alerts, partition, [Outgoing(alert_key(t), encode_transition(t)) for t in transitions]
+                )
             if readings:
-                await publish(topics.readings, partition, [Outgoing(reading_key(r), encode_reading(r)) for r in readings])
+                await publish(
+                    topics.readings, partition, [Outgoing(reading_key(r), encode_reading(r)) for r in readings]
+                )
                 self._ports.seen(readings)
             sums.forget_before(now_ms - self._keep_ms)

@@ -37,6 +37,7 @@ class _View:
         self.bench = bench
         self.pacer: Pacer[Slot] = Pacer()
         self.queue: dict[Slot, None] = {}
+        self.swept_pane = -1
 
 
 class Ticker:
@@ -81,13 +82,19 @@ class Ticker:
         for slot in now:
             del view.queue[slot]
         slots = [slot for slot in now if slot[0] in view.live]
-        return view.bench.look(view.live, slots, now_ms, provisional=not shard.caught_up)
+        readings, transitions = view.bench.look(view.live, slots, now_ms, provisional=not shard.caught_up)
+        if shard.caught_up and view.swept_pane != now_ms // self._shards.settings.pane_ms:
+            view.swept_pane = now_ms // self._shards.settings.pane_ms
+            transitions += view.bench.sweep(view.live, now_ms)
+        return readings, transitions
 
     def _view(self, shard: Shard) -> _View:
         number = shard.partition.number
         view = self._views.get(number)
         if view is None or view.generation != shard.generation:
-            live = LiveWindows(self._shards.settings.pane_ms, scope_window(self._settings.roster, self._shards.settings.pane_ms))
+            live = LiveWindows(
+                self._shards.settings.pane_ms, scope_window(self._settings.roster, self._shards.settings.pane_ms)
+            )
             view = self._views[number] = _View(shard.generation, live, Bench(self._settings, self._about))
             shard.changed.update((pane.key, pane.start_ms) for pane in shard.partition.live_panes())
             task = asyncio.ensure_future(self._load(view, number))

@@ -29,7 +29,7 @@ class CommitListener(Protocol):
         """The process must stop without acknowledging anything more."""
 
 
-class BatchConsumer(driver.Consumer):  # type: ignore[misc]
+class BatchConsumer(driver.Consumer):
     """Reads batches. A message's value is the list of records; its offset is that of the last one."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -40,7 +40,11 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     @property
     def _listener(self) -> CommitListener:
-        return cast(CommitListener, self.app.listener)
+        return cast(CommitListener, cast(Any, self.app).listener)
+
+    @property
+    def _events_topic(self) -> str:
+        return str(cast(Any, self.app).events_topic)
 
     # ---- reading
 
@@ -71,7 +75,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 return
             if not (active is None or tp in active or tp in self._buffered_partitions):
                 continue
-            if tp.topic == self.app.events_topic and not self.app.tables.actives_ready:
+            if tp.topic == self._events_topic and not self.app.tables.actives_ready:
                 # Faust resumes the events before it clears all queues (faust/tables/recovery.py,
                 # on_recovery_completed): what is delivered in between would be lost in silence.
                 await self._seek(tp, await self._expected(tp))
@@ -79,7 +83,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             batch = await self._unread(tp, fetched)
             if not batch:
                 continue
-            expected = await self._expected(tp) if tp.topic == self.app.events_topic else batch[0].offset
+            expected = await self._expected(tp) if tp.topic == self._events_topic else batch[0].offset
             self.starts.setdefault(tp, expected)
             message = _message(tp, batch, generation, expected)
             await self.wait_first(self.callback(message), self.suspend_flow.wait())
@@ -101,7 +105,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         first = fetched[0].offset
         if first < expected:  # `<`, not `<=`: the read offset is the next one to read
             return [record for record in fetched if record.offset >= expected]
-        if first > expected and tp.topic == self.app.events_topic:
+        if first > expected and tp.topic == self._events_topic:
             oldest = (await self.earliest_offsets(tp)).get(tp)
             if oldest is not None and oldest > expected:
                 raise ConfigError(
@@ -154,8 +158,8 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
 def _message(tp: TP, batch: list[Any], generation: int, expected: int) -> ConsumerMessage:
     """The batch as one message; its key is the offset that had to come next."""
-    last = batch[-1]
-    return ConsumerMessage(
+    last, message = batch[-1], cast(Any, ConsumerMessage)
+    made: ConsumerMessage = message(
         tp.topic,
         tp.partition,
         last.offset,
@@ -170,9 +174,10 @@ def _message(tp: TP, batch: list[Any], generation: int, expected: int) -> Consum
         tp,
         generation_id=generation,
     )
+    return made
 
 
-class BatchTransport(driver.Transport):  # type: ignore[misc]
+class BatchTransport(driver.Transport):
     """aiokafka, with the batch consumer."""
 
     Consumer = BatchConsumer
