@@ -36,8 +36,8 @@ live-tools: $(STAMP) ## install what the live tests need in addition: Java, Mave
 bench: $(STAMP) ## measure throughput and latency on a real Kafka
 	@$(BIN)/python -m bench $(ARGS)
 
-schemas: $(STAMP) ## write the generated files in schemas/ and docs/ again
-	@$(BIN)/kpistream schemas write
+schemas: $(STAMP) ## write the generated files in schemas/ again
+	@$(BIN)/kpistream schemas write schemas
 
 wheel: $(STAMP) ## build the wheel into dist/
 	@rm -rf dist
