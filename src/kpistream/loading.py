@@ -1,59 +1,83 @@
 """Loading: events go from files, or from history, to the log of a real cluster."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from types import TracebackType
 
 from kpistream.config import Config
 from kpistream.log.publisher import Publisher
 from kpistream.log.records import Outgoing
 from kpistream.log.topics import Topics, partition_of
-from kpistream.sources.mapping import Account
 from kpistream.trying import Files, Progress, Result, mapped_rows, refused_row
 
 _BATCH = 2000
 
 
+class Loader:
+    """An async context manager that appends events, each on the partition of its key, in batches."""
+
+    def __init__(self, config: Config) -> None:
+        self._topics = Topics(config.topic_prefix)
+        self._publisher = Publisher(config.connection())
+        self._partitions = 0
+        self._events: list[Outgoing] = []
+        self._refused: list[Outgoing] = []
+        self.sent = 0
+
+    async def __aenter__(self) -> "Loader":
+        await self._publisher.start()
+        self._partitions = await self._publisher.partitions(self._topics.events)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                await self._flush()
+        finally:
+            await self._publisher.stop()
+
+    async def event(self, event: Outgoing) -> None:
+        """Append an event; everything is durable when the context ends."""
+        self._events.append(event)
+        self.sent += 1
+        if len(self._events) >= _BATCH:
+            await self._flush()
+
+    async def refuse(self, letter: Outgoing) -> None:
+        """Append a dead letter."""
+        self._refused.append(letter)
+        if len(self._refused) >= _BATCH:
+            await self._flush()
+
+    async def _flush(self) -> None:
+        events, self._events = self._events, []
+        refused, self._refused = self._refused, []
+        await self._publisher.publish_keyed(
+            self._topics.events, events, lambda key: partition_of(key, self._partitions)
+        )
+        await self._publisher.publish(self._topics.dead_letters, 0, refused)
+
+
 async def publish_events(config: Config, events: Iterable[Outgoing]) -> int:
-    """Append events to the events topic, each on the partition of its key; how many. All are durable on return."""
-    topics = Topics(config.topic_prefix)
-    publisher = Publisher(config.connection())
-    await publisher.start()
-    try:
-        partitions = await publisher.partitions(topics.events)
-        count, batch = 0, list[Outgoing]()
+    """Append events to the events topic; how many. All are durable on return."""
+    async with Loader(config) as loader:
         for event in events:
-            batch.append(event)
-            count += 1
-            if len(batch) >= _BATCH:
-                await publisher.publish_keyed(topics.events, batch, lambda key: partition_of(key, partitions))
-                batch.clear()
-        await publisher.publish_keyed(topics.events, batch, lambda key: partition_of(key, partitions))
-        return count
-    finally:
-        await publisher.stop()
+            await loader.event(event)
+    return loader.sent
 
 
 async def load_files(config: Config, files: Files, progress: Progress) -> Result:
     """Send the files' events to a real cluster, in the order of the files; refused rows become dead letters."""
-    result = Result(Account())
-    topics = Topics(config.topic_prefix)
-    refused: list[Outgoing] = []
-
-    def events() -> Iterator[Outgoing]:
+    result = Result()
+    async with Loader(config) as loader:
         for path, row in mapped_rows(files):
             result.account.add(row)
             if row.rejected is not None:
-                refused.append(refused_row(path, row, row.rejected))
+                await loader.refuse(refused_row(path, row, row.rejected))
+            for record in row.records:
+                await loader.event(Outgoing(record.key.encode("utf-8", "surrogatepass"), record.value))
             if result.account.rows % 5000 == 0:
                 progress("sending rows", result.account.rows, 0)
-            for record in row.records:
-                yield Outgoing(record.key.encode("utf-8", "surrogatepass"), record.value)
-
-    result.sent = await publish_events(config, events())
-    if refused:
-        publisher = Publisher(config.connection())
-        await publisher.start()
-        try:
-            await publisher.publish(topics.dead_letters, 0, refused)
-        finally:
-            await publisher.stop()
+    result.sent = loader.sent
     return result

@@ -47,8 +47,12 @@ class Result:
 
 def mapped_rows(files: Files) -> Iterator[tuple[Path, Mapped]]:
     """Every row of every file with what became of it."""
-    for path in files.paths:
-        for row in files.mapping.rows(path, zone=files.zone, tenant=files.tenant, resolve=files.resolve):
+    rows = [
+        (path, files.mapping.rows(path, zone=files.zone, tenant=files.tenant, resolve=files.resolve))
+        for path in files.paths
+    ]  # a file without the mapping's columns is found before the first row of any file is read
+    for path, found in rows:
+        for row in found:
             yield path, row
 
 
@@ -109,5 +113,3 @@ def _outcomes(pipeline: Pipeline, result: Result) -> None:
                 result.refused[sample.labels["reason"]] = int(sample.value)
     result.facts = pipeline.sink.progress.facts
     result.recomputed = pipeline.sink.progress.marks
-
-
