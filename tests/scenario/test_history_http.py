@@ -54,8 +54,9 @@ def test_facts_rows_recomputation_and_reports_work_over_http(store: Store) -> No
     assert [(row.agent_id, row.group) for row in report.rows] == [("ann", 14), ("bob", 14)]
 
 
-def test_recomputation_of_hundreds_of_places_with_odd_names(store: Store) -> None:
-    events = [call(str(n), agent=f"it's \\ {{n:String}} & %41 北京 {n}") for n in range(600)]
+def test_recomputation_of_thousands_of_places_with_long_odd_names(store: Store) -> None:
+    odd = "it's \\ {n:String} & %41 %(x)s " + 90 * "北"
+    events = [call(str(n), agent=f"{odd}{n}") for n in range(2500)]
     store.insert(writer.fact_insert(facts(*events), PANE_MS))
 
     writer.recompute(store, [row.place for row in rows_of(*events)])

@@ -38,6 +38,8 @@ a server that does not know one of them does not get it."""
 READ_SETTINGS: Final[dict[str, Any]] = {"do_not_merge_across_partitions_select_final": 1}
 """Safe because the month of `start` is the partition and `start` is part of every sorting key."""
 
+_STATEMENT_BYTES: Final = 16 * 1024 * 1024
+"""The engine takes 256 KiB by default; thousands of places with long names are more."""
 _TRANSPORT: Final = {"wait_end_of_query"}
 """No settings of the engine: HTTP answers only when the statement is done, so an error is never lost."""
 
@@ -109,7 +111,7 @@ class Store:
 
     def insert_select(self, sql: str, parameters: Mapping[str, Any]) -> None:
         """Run an INSERT SELECT; returns when the store has confirmed its rows."""
-        settings = {**self._insert_settings, **self._read_settings}
+        settings = {**self._insert_settings, **self._read_settings, "max_query_size": _STATEMENT_BYTES}
         try:
             self._client.command(sql, parameters=dict(parameters), settings=settings)
         except ClickHouseError as error:

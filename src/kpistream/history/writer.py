@@ -19,8 +19,8 @@ from kpistream.core.rows import PaneRow
 from kpistream.history import tables
 from kpistream.history.store import Insert, Store
 
-RECOMPUTE_PLACES: Final = 200
-"""Places that one INSERT SELECT computes again."""
+RECOMPUTE_PLACES: Final = 2000
+"""Places that one INSERT SELECT computes again: measured 10,000 places a second, 3,000 with 200."""
 
 
 class Fact(NamedTuple):
