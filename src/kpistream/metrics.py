@@ -25,13 +25,19 @@ class WorkerMetrics:
             return Histogram(name, text, registry=registry, buckets=_FLUSH_BUCKETS)
 
         self.events = counter("kpistream_events_total", "Records read from the events topic.")
-        self.outcomes = counter("kpistream_event_outcomes_total", "Accepted records by what became of them.", ["outcome"])
+        self.outcomes = counter(
+            "kpistream_event_outcomes_total", "Accepted records by what became of them.", ["outcome"]
+        )
         self.rejected = counter("kpistream_events_rejected_total", "Records sent to dead letters.", ["reason"])
         self.moves = counter("kpistream_retractions_total", "Retractions written to the events topic.")
-        self.late = counter("kpistream_events_late_total", "Accepted events that occurred over one pane before their record.")
+        self.late = counter(
+            "kpistream_events_late_total", "Accepted events that occurred over one pane before their record."
+        )
         self.forwarded = counter("kpistream_events_forwarded_total", "Records sent on to the right partition.")
         self.unknown_fields = counter(
-            "kpistream_events_with_unknown_fields_total", "Sampled records (1 of 64) that carry fields outside the contract."
+            "kpistream_unknown_fields_total",
+            "Accepted records that carry a field outside the contract; at most 100 names, then *.",
+            ["field"],
         )
         self.lag = gauge("kpistream_lag_records", "Records not yet acknowledged.", ["partition"])
         self.flush_seconds = histogram("kpistream_flush_seconds", "From snapshot to acknowledgement of one flush.")
@@ -39,9 +45,13 @@ class WorkerMetrics:
         self.commit_age = gauge("kpistream_commit_age_seconds", "Since the last successful commit.", ["partition"])
         self.panes = gauge("kpistream_live_panes", "Live panes in memory.", ["partition"])
         self.state_bytes = gauge("kpistream_state_bytes", "Bytes of packed entries in memory.", ["partition"])
-        self.frontier_age = gauge("kpistream_frontier_age_seconds", "Distance of the frontier behind now.", ["partition"])
+        self.frontier_age = gauge(
+            "kpistream_frontier_age_seconds", "Distance of the frontier behind now.", ["partition"]
+        )
         self.team_kpi = gauge("kpistream_team_kpi", "KPI of a team in a window.", ["tenant", "team", "kpi", "window"])
-        self.agent_kpi = gauge("kpistream_agent_kpi", "KPI of an agent (opt-in, capped).", ["tenant", "agent", "kpi", "window"])
+        self.agent_kpi = gauge(
+            "kpistream_agent_kpi", "KPI of an agent (opt-in, capped).", ["tenant", "agent", "kpi", "window"]
+        )
         self.alerts_firing = gauge("kpistream_alerts_firing", "Alerts that fire now.", ["tenant"])
         self.tick_seconds = histogram("kpistream_tick_seconds", "One pass of the ticker.")
 
@@ -58,7 +68,9 @@ class SinkMetrics:
         self.insert_seconds = Histogram(
             "kpistream_sink_insert_seconds", "One confirmed insert.", registry=registry, buckets=_FLUSH_BUCKETS
         )
-        self.lag = Gauge("kpistream_sink_lag_records", "Records not yet committed.", ["topic", "partition"], registry=registry)
+        self.lag = Gauge(
+            "kpistream_sink_lag_records", "Records not yet committed.", ["topic", "partition"], registry=registry
+        )
 
 
 def serve(registry: CollectorRegistry, host: str, port: int) -> int:

@@ -245,7 +245,7 @@ def test_a_csat_answer_keeps_its_scale():
         ((1, 3), 3, True),
         ((1, 3), 2, False),
         ((1, 5), 4, True),
-        ((1, 5), 3.999, True),
+        ((1, 5), 3.999, False),
         ((1, 5), 3, False),
         ((1, 7), 6, True),
         ((1, 7), 5, False),

@@ -36,6 +36,11 @@ def unwrap(content: dict[str, Any], headers: Headers = ()) -> dict[str, Any]:
     return content
 
 
+def is_binary(headers: Headers) -> bool:
+    """True when the headers make the record a binary CloudEvent."""
+    return any(name == "ce_specversion" for name, _ in headers)
+
+
 def _filled(event: dict[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any]:
     out = dict(event)
     for attribute, field in _FILLS.items():

@@ -133,6 +133,6 @@ def _survey(survey: SurveyFields) -> Contribution:
         top = _TOP_BOX.get(survey.scale_max - survey.scale_min + 1)
         if top is not None:
             out += (m.CSAT_RATED, 1)
-            if score > 1000 * (survey.scale_max - top):
+            if score >= 1000 * (survey.scale_max - top + 1):
                 out += (m.CSAT_SATISFIED, 1)
     return tuple(out)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from kpistream.core.cloudevents import Headers
+from kpistream.core.cloudevents import Headers, is_binary
 from kpistream.core.currencies import NUMERIC
 from kpistream.core.events import (
     NAME_PATTERN,
@@ -82,7 +82,7 @@ class Decoder:
 
         `timestamp_ms`: of the record; it and the bytes decide, never a clock.
         """
-        if value is not None and len(value) <= MAX_BYTES:
+        if value is not None and len(value) <= MAX_BYTES and not (headers and is_binary(headers)):
             try:
                 fields: Fields = _fast(value)
                 if _ACCEPTS[fields.__class__](fields, timestamp_ms) and (

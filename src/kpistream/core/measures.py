@@ -75,7 +75,10 @@ SCALARS: Final[tuple[Measure, ...]] = (
     Measure(INBOUND_CONNECTED, "inbound_connected", "calls", "inbound calls answered by an agent"),
     Measure(VOICEMAILS, "voicemails", "calls", "calls answered by a machine"),
     Measure(
-        ANSWERER_UNKNOWN, "answerer_unknown", "calls", "connected calls of which nobody said whether a machine answered"
+        ANSWERER_UNKNOWN,
+        "answerer_unknown",
+        "calls",
+        "connected outbound calls of which nobody said whether a machine answered",
     ),
     Measure(ABANDONED, "abandoned", "calls", "inbound calls given up by the caller before an agent answered"),
     Measure(TALK_MS, "talk_ms", "ms", "talk time of connected calls, without hold, ring and wrap-up"),

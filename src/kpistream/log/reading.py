@@ -4,7 +4,7 @@ Worker, sink and audit decide through this one pure decision, each for itself: i
 the pane size and the partition count alone.
 """
 
-from kpistream.core.decoding import decode
+from kpistream.core.decoding import Decoder
 from kpistream.core.placing import Accepted, place
 from kpistream.log.records import LogRecord, first_timestamp_ms
 from kpistream.log.topics import partition_of
@@ -18,13 +18,14 @@ class EventReader:
     def __init__(self, pane_ms: int, partitions: int) -> None:
         self.pane_ms = pane_ms
         self.partitions = partitions
+        self.decoder = Decoder()
         self._routes: dict[str, int] = {}
 
     def read(self, record: LogRecord) -> Accepted:
         """The event in the record, placed."""
         headers = record.headers
         timestamp_ms = first_timestamp_ms(record) if headers else record.timestamp
-        return place(decode(record.value, timestamp_ms, headers), self.pane_ms)
+        return place(self.decoder.decode(record.value, timestamp_ms, headers), self.pane_ms)
 
     def home(self, key: str) -> int:
         """The partition that events with this key (`tenant/scope`) belong to."""

@@ -25,7 +25,7 @@ from kpistream.stream.decode import Decoder, Intake
 from kpistream.stream.flush import Flusher, FlushPorts, FlushSettings
 from kpistream.stream.state import Shard
 from kpistream.stream.teams import Teams
-from kpistream.stream.ticker import Ticker, TickerPorts
+from kpistream.stream.ticker import Ticker, TickerPorts, add_counts
 from kpistream.stream.transport import BatchConsumer
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,9 @@ class Worker:
         self.progress_s = clocks.steady_s()
         """When something was acknowledged, or there was nothing to do, last."""
         pane_ms = settings.partition.pane_ms
-        self._decoder = Decoder(EventReader(pane_ms, settings.app.partitions), pane_ms)
+        self._reader = EventReader(pane_ms, settings.app.partitions)
+        self._decoder = Decoder(self._reader, pane_ms)
+        self._unknown_shown: dict[str, int] = {}
         self._failure: asyncio.Future[None] | None = None
         self._stop = asyncio.Event()
         self._sink_offsets: dict[int, int] = {}
@@ -244,7 +246,6 @@ class Worker:
             metrics.rejected.labels(str(reason)).inc(count)
         metrics.late.inc(intake.late)
         metrics.forwarded.inc(intake.forwarded)
-        metrics.unknown_fields.inc(intake.unknown_fields)
 
     def lag(self, shard: Shard) -> int:
         """Records of the shard's partition that are not acknowledged yet; 0 when the end is not known."""
@@ -267,3 +268,8 @@ class Worker:
                 self.metrics.commit_age.labels(label).set(steady_s - self._committed_at_s[shard.partition.number])
         if not lagging:
             self.progress_s = steady_s
+        for name, count in self._reader.decoder.unknown.items():
+            self.metrics.unknown_fields.labels(name).inc(count - self._unknown_shown.get(name, 0))
+            self._unknown_shown[name] = count
+        for tenant, firing in add_counts((self.ticker.firing(), self.teams.firing())).items():
+            self.metrics.alerts_firing.labels(tenant).set(firing)

@@ -8,7 +8,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from kpistream.core.decoding import unknown_fields
 from kpistream.core.partition import Outcome
 from kpistream.core.placing import Accepted, rank_parts
 from kpistream.errors import EventRejected, Reason
@@ -16,7 +15,6 @@ from kpistream.log.reading import EventReader
 from kpistream.log.records import LogRecord, dead_letter, forwarded, hops
 from kpistream.stream.state import Shard
 
-_SAMPLE: Final = 63
 _CLOSED_HINT: Final = "switch history on, or send events sooner than the horizon"
 
 
@@ -29,7 +27,6 @@ class Intake:
     rejected: Counter[Reason] = field(default_factory=Counter)
     forwarded: int = 0
     late: int = 0
-    unknown_fields: int = 0
 
 
 class Decoder:
@@ -67,8 +64,6 @@ class Decoder:
                 intake.late += 1
             if outcome is Outcome.CONFLICT or outcome is Outcome.CLOSED:
                 self._special(shard, record, event, outcome)
-            if offset & _SAMPLE == 0 and record.value is not None and unknown_fields(record.value):
-                intake.unknown_fields += 1
         partition.advance(records[-1].offset + 1, newest_ms)
         shard.unflushed += intake.records
         return intake

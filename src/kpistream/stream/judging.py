@@ -3,6 +3,7 @@
 No I/O here: the tickers hand in windows and publish what comes out.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from kpistream.core.alerts import Alert, Look, State, Subject, Transition, alert_after, step
@@ -81,9 +82,12 @@ class Bench:
             alert = self.alerts[subject] = alert_after(transition)
         return alert
 
-    def firing(self) -> int:
-        """Alerts that fire."""
-        return sum(alert.state is State.FIRING for alert in self.alerts.values())
+    def firing(self) -> Counter[str]:
+        """Alerts that fire, by tenant; tenants whose alerts all rest are there with 0."""
+        out: Counter[str] = Counter()
+        for alert in self.alerts.values():
+            out[alert.subject.tenant] += alert.state is State.FIRING
+        return out
 
     def _targets(self, about: About, window: str) -> list[Target]:
         team = about.team or ""

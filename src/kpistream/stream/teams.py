@@ -7,6 +7,7 @@ belongs to. It keeps nothing that the topic does not hold, so it commits nothing
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
@@ -24,7 +25,7 @@ from kpistream.log.records import Outgoing
 from kpistream.log.tail import read_to_end
 from kpistream.stream.judging import Bench
 from kpistream.stream.live import LiveWindows, Slot
-from kpistream.stream.ticker import TickerPorts
+from kpistream.stream.ticker import TickerPorts, add_counts
 
 log = logging.getLogger(__name__)
 
@@ -143,6 +144,10 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
             records = await read_to_end(self._ports.connection, self._ports.topics.alerts, tp.partition)
             sums.bench.load(states_from_log(decode_transition(r.value) for r in records if r.value))
             self._sums[tp.partition] = sums
+
+    def firing(self) -> Counter[str]:
+        """Alerts of teams and tenants that fire, by tenant."""
+        return add_counts(sums.bench.firing() for sums in self._sums.values())
 
     async def tick(self, now_ms: int) -> None:
         """One pass: take in what changed, publish what may go out."""

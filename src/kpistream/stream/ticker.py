@@ -7,7 +7,8 @@ readings say `provisional` and nothing is judged.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from kpistream.core.alerts import alert_key, decode_transition, encode_transition, states_from_log
@@ -118,9 +119,17 @@ class Ticker:
         shown = roster.display_name(tenant, name, now_ms) if kind == "agent" else name
         return About(tenant, scope, roster.team_of_scope(tenant, scope, now_ms), shown)
 
-    def firing(self) -> int:
-        """Alerts that fire, over all held partitions."""
-        return sum(view.bench.firing() for view in self._views.values())
+    def firing(self) -> Counter[str]:
+        """Alerts of agents, queues and campaigns that fire, by tenant."""
+        return add_counts(view.bench.firing() for view in self._views.values())
+
+
+def add_counts(counts: Iterable[Counter[str]]) -> Counter[str]:
+    """Sum of counts; names that count 0 stay."""
+    out: Counter[str] = Counter()
+    for each in counts:
+        out.update(each)
+    return out
 
 
 class TickerPorts:
