@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 ARGS :=
 
 help: ## list the verbs
-	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|'
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: $(STAMP) ## run everything in one process, with simulated agents
 	@$(BIN)/kpistream demo $(ARGS)

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,12 @@ def test_constraints_are_exact_and_complete() -> None:
 
     assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[\w.]+", line)] == []
     assert lines == sorted(lines, key=str.lower)
+
+
+def test_the_page_of_the_package_is_the_readme() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    assert project.get("readme", "") == ("README.md" if (ROOT / "README.md").exists() else "")
 
 
 def test_links_between_documents_lead_somewhere() -> None:
