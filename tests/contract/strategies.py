@@ -1,6 +1,7 @@
 """Hypothesis strategies: event objects, sound and broken, and bytes made from them."""
 
 import json
+from base64 import b64encode
 from typing import Any
 
 from hypothesis import strategies as st
@@ -184,3 +185,31 @@ def records(draw: st.DrawFn) -> bytes:
         )
     )
     return value[:at] + piece + value[at + draw(st.integers(0, 3)) :]
+
+
+_ATTRIBUTES = {
+    "specversion": st.sampled_from(["1.0", "1.0", "1.0", "0.3", 1.0, None]),
+    "type": st.sampled_from(["kpistream.call.ended", "deal.closed", "survey.completed", "com.other", None]),
+    "id": st.sampled_from(["e-2", "", 3, None]),
+    "source": st.sampled_from(["pbx", "urn:pbx", None]),
+    "tenant": st.sampled_from(["acme", "a b", None]),
+}
+
+
+@st.composite
+def cloud_records(draw: st.DrawFn) -> tuple[bytes, list[tuple[str, bytes | None]]]:
+    """Value and headers of a CloudEvent, structured or binary, around an object that may lack what it fills."""
+    content = dict(draw(objects()))
+    for name in draw(st.lists(st.sampled_from(["type", "event_id", "source", "tenant"]), max_size=3)):
+        content.pop(name, None)
+    attributes = {name: draw(values) for name, values in _ATTRIBUTES.items() if draw(st.integers(0, 5))}
+    mode = draw(st.sampled_from(["data", "data_base64", "headers"]))
+    if mode == "headers":
+        headers = [(f"ce_{name}", None if held is None else str(held).encode()) for name, held in attributes.items()]
+        return json.dumps(content).encode(), headers
+    if mode == "data":
+        return json.dumps({**attributes, "data": draw(st.sampled_from([content, content, "{}", None]))}).encode(), []
+    held = b64encode(json.dumps(content).encode()).decode()
+    return json.dumps(
+        {**attributes, "data_base64": draw(st.sampled_from([held, held, "!", "W10=", None]))}
+    ).encode(), []

@@ -10,7 +10,7 @@ from kpistream.core.decoding import Decoder, canonical, decode, fields_of
 from kpistream.core.events import MODELS
 from kpistream.core.explaining import examine, rejection
 from kpistream.errors import EventRejected
-from tests.contract.strategies import TIMESTAMP_MS, objects, records, sound_objects
+from tests.contract.strategies import TIMESTAMP_MS, cloud_records, objects, records, sound_objects
 
 CASES = settings(max_examples=400, deadline=None)
 
@@ -55,6 +55,14 @@ def test_decoder_and_models_agree_on_objects(content):
     value = json.dumps(content).encode()
 
     assert by_decoder(value) == by_models(value)
+
+
+@CASES
+@given(cloud_records())
+def test_decoder_and_models_agree_on_cloud_events(record):
+    value, headers = record
+
+    assert by_decoder(value, headers) == by_models(value, headers)
 
 
 @CASES
