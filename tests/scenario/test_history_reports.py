@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from datetime import datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -204,3 +205,11 @@ def test_agents_seen_tells_counts_and_times(store: Store) -> None:
         queries.Seen("acme", "ann", 2, NOON + 60_000, NOON + 90_000),
         queries.Seen("acme", "bob", 1, NOON + 60_000, NOON + 60_000),
     ]
+
+
+def test_query_on_the_page_about_history_runs(store: Store) -> None:
+    fill(store, call("1"), call("2", talk_ms=20_000), abandoned("q"))
+    page = Path(__file__).resolve().parents[2] / "docs" / "reference" / "history.md"
+    sql = page.read_text(encoding="utf-8").split("```sql\n")[1].split("```")[0]
+
+    assert [(row[0], *row[2:]) for row in store.query_plain(sql)] == [("ann", 2, 2, 30_000.0)]

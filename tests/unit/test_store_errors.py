@@ -40,6 +40,11 @@ def test_unknown_scheme_is_refused() -> None:
         open_store("ftp://ch/kpi")
 
 
+def test_empty_location_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no store is named"):
+        open_store("")
+
+
 def test_directory_without_a_store_is_refused(tmp_path: object) -> None:
     with pytest.raises(ConfigError, match="no store in this directory"):
         open_store(str(tmp_path))

@@ -163,6 +163,8 @@ def open_store(location: str, *, create: bool = False) -> Store:
     With `create` a directory or database that is not there is made. Raises `ConfigError` for a location
     that cannot be used and `SinkUnavailable` for a server that does not answer.
     """
+    if not location:
+        raise ConfigError("no store is named\nhint: --store, or KPISTREAM_STORE")
     scheme, separator, rest = location.partition("://")
     if not separator:
         return _open_directory(Path(location), create)
