@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kpistream.core.instants import HEADS, TAILS, instant, to_text
+from kpistream.core.instants import HEADS, TAILS, instant, instant_or_zero, to_text
 from kpistream.errors import EventRejected, Reason
 
 
@@ -80,8 +80,21 @@ def test_text_and_datetime_are_the_same_instant(naive, zone, precision):
 
     assert instant(at) == ms
     assert instant(at.isoformat(timespec=precision)) == ms
-    assert instant(at.isoformat(timespec=precision)) == ms  # now from the look-ups
+    assert instant_or_zero(at.isoformat(timespec=precision)) == ms
     assert instant(to_text(ms)) == ms
+
+
+@given(st.text("0123456789.+-:TtZz \u0663", max_size=9))
+def test_look_ups_take_nothing_that_is_refused(tail):
+    for warm in ("2026-03-04T08:17:02.118Z", "2026-03-04T08:17:02.118+02:00", "2026-03-04T08:17:02Z"):
+        instant(warm)
+
+    for text in ("2026-03-04T08:17:02" + tail, "2026-03-04T08:17:02.118" + tail, "2026-03-04T08:17:02." + tail + "Z"):
+        try:
+            expected = instant(text)
+        except EventRejected:
+            expected = 0
+        assert instant_or_zero(text) == expected
 
 
 def test_look_ups_stay_bounded():

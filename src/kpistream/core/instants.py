@@ -30,7 +30,7 @@ _HINT_TEXT: Final = "write RFC 3339 with a zone, such as 2026-03-04T08:17:02.118
 HEADS: Final[dict[str, int]] = {}
 """`YYYY-MM-DDTHH:MM:SS` -> ms as if UTC; a bounded cache."""
 TAILS: Final[dict[str, int]] = {}
-"""`.mmmZ`, `Z`, `+02:00`, ... -> ms to add to the head; a bounded cache."""
+"""`.mmmZ`, `Z`, `+02:00`, ... -> ms to add to the head; a bounded cache, never more than three decimals."""
 
 
 def instant(value: object) -> int:
@@ -54,7 +54,14 @@ def instant(value: object) -> int:
 
 
 def instant_or_zero(value: str | float) -> int:
-    """Like `instant` for a decoded JSON value, with 0 for everything that it would refuse."""
+    """Like `instant` for a decoded JSON value, with 0 for everything that it would refuse. Looks up first."""
+    if isinstance(value, str):
+        head, tail = HEADS.get(value[:19]), value[19:]
+        offset = TAILS.get(tail)
+        if offset is None and len(tail) > 5:
+            offset = TAILS.get(_cut_tail(tail))
+        if head is not None and offset is not None:
+            return head + offset
     try:
         return instant(value)
     except EventRejected:
@@ -97,7 +104,8 @@ def _from_text(text: str) -> int:
     tail_ms = int((match[7] or "").ljust(3, "0")[:3]) - _offset_ms(match[8])
     if head_ms is None or tail_ms < -86_400_000:
         raise EventRejected(Reason.INVALID_FIELD, f"{quoted(text)} is not on the calendar or the clock")
-    for cache, part, ms in ((HEADS, text[:19], head_ms), (TAILS, text[19:], tail_ms)):
+    tail = text[19:]
+    for cache, part, ms in ((HEADS, text[:19], head_ms), (TAILS, _cut_tail(tail) or tail, tail_ms)):
         if len(cache) >= _CACHE_LIMIT:
             cache.clear()
         cache[part] = ms
@@ -113,6 +121,13 @@ def _head_ms(match: re.Match[str]) -> int | None:
     except ValueError:
         return None
     return (days * 86_400 + hour * 3600 + minute * 60 + second) * 1000
+
+
+def _cut_tail(tail: str) -> str:
+    """The tail without the digits behind the millisecond; empty when it has none, or is no tail."""
+    zone = tail[-1:] if tail[-1:] in ("Z", "z") else tail[-6:]
+    behind = tail[4 : len(tail) - len(zone)]
+    return tail[:4] + zone if 0 < len(behind) <= 6 and behind.isascii() and behind.isdigit() else ""
 
 
 def _offset_ms(zone: str) -> int:
