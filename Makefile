@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint live-tools bench schemas wheel
+.PHONY: help demo test lint live-tools bench schemas reference wheel
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -38,6 +38,9 @@ bench: $(STAMP) ## measure throughput and latency on a real Kafka
 
 schemas: $(STAMP) ## write the generated files in schemas/ again
 	@$(BIN)/kpistream schemas write schemas
+
+reference: $(STAMP) ## write the generated pages of docs/reference/ again
+	@$(BIN)/python docs/reference/make.py
 
 wheel: $(STAMP) ## build the wheel into dist/
 	@rm -rf dist
