@@ -72,13 +72,14 @@ class World(Broker):
         self.piece = r.choice((2, 1000))
         self.rate = {
             "produce": r.choice((0.3, 1)),
-            "work": 5,
+            "work": r.choice((5, 5, 1.5)),
             "sink": r.choice((0.2, 1, 2)),
             "poll": r.choice((0.15, 0.15, 0.03)),
             "publish": r.choice((0.5, 0.5, 0.15)),
-            "tick": 0.2,
+            "tick": r.choice((0.2, 0.2, 1)),
             "fault": r.choice((0.05, 0.15, 0.4)),
-            "mid": r.choice((0, 0.05, 0.2)),
+            "mid": r.choice((0, 0.1, 0.3)),
+            "recover": r.choice((1, 0.15)),
             "compact": r.choice((0.05, 0.5)),
         }
         for number in range(r.choice((3, 6, 10))):
@@ -175,7 +176,7 @@ class World(Broker):
     def publish(self, worker: Worker, p: int) -> None:
         """One record of a flush reaches the broker; after the last one the flush is acknowledged."""
         shard = worker.shards[p]
-        flight = self.rnd.choice(shard.flights)
+        flight = self.rnd.choice([*shard.flights[:1], *shard.flights[1:] * 4])  # a second one only if planted
         waiting = [queue for queue in (flight.changelog, flight.retractions) if queue]
         if waiting:
             flight.begun = True
@@ -227,7 +228,7 @@ class World(Broker):
         if not mine:
             return None
         if not shard.partition.at.recovered:
-            return self.recover(worker, p)
+            return self.recover(worker, p) if r.random() < self.rate["recover"] else None
         act = r.choice(("fetch", "flush", "commit"))
         if act == "fetch" and shard.position < len(self.events[p]):
             self.fetch(worker, p)
