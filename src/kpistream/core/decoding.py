@@ -286,7 +286,8 @@ def _clean(fields: Fields) -> bool:
         old = fields.moved_from
         if old is not None:
             texts += [text for text in (old.agent_id, old.queue, old.campaign) if text is not None]
-    return all(text.isprintable() or _control(text) is None for text in texts)
+    joined = "".join(texts)
+    return joined.isprintable() or _control(joined) is None
 
 
 _ENVELOPE_TEXTS: Final = ("event_id", "agent_id", "queue", "campaign", "customer_id", "call_id")

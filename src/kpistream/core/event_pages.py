@@ -28,7 +28,8 @@ A record of `kpi.events` holds one event: a JSON object in UTF-8, at most {MAX_B
 - **Text** has no control characters (U+0000 to U+001F, U+007F to U+009F); values of `attributes` may have them. Limits
   are in characters.
 - `null` means absent for a field whose default is `null`; everywhere else it is refused.
-- Unknown fields are ignored and counted. When a name stands twice in an object, the last one counts.
+- Unknown fields are ignored and counted, and the record takes a slower way (about five times the decoding): what you
+  want to keep belongs into `attributes`. When a name stands twice in an object, the last one counts.
 - An identity is (tenant, source, kind, `event_id`); the kinds are call, deal and survey. The same identity with a
   higher `revision` replaces what was there; with the same revision and other content it is a conflict.
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from kpistream.core.cloudevents import Headers, unwrap
-from kpistream.core.events import MODELS, AnyEvent, Retracted
+from kpistream.core.events import MODELS, AnyEvent, MovedFrom, Retracted
 from kpistream.core.instants import to_text
 from kpistream.core.quoting import JSON_NAMES, cut, quoted
 from kpistream.errors import EventRejected, Reason
@@ -87,27 +87,28 @@ def rejection(error: ValidationError) -> EventRejected:
 def unknown_names(content: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of fields outside the contract, in the order of the object; nested ones as `moved_from.x`."""
     kind = content.get("type")
-    model = MODELS.get(kind) if isinstance(kind, str) else None
-    if model is None:
+    known = _FIELDS.get(kind) if isinstance(kind, str) else None
+    if known is None:
         return ()
-    names = [name for name in content if name not in model.model_fields]
+    names = [] if content.keys() <= known else [name for name in content if name not in known]
     old = content.get("moved_from")
-    if isinstance(old, dict) and "moved_from" in model.model_fields:
+    if isinstance(old, dict) and "moved_from" in known:
         names += [f"moved_from.{name}" for name in old if name not in _MOVED_FROM]
     return tuple(names)
 
 
 def known_only(content: Mapping[str, Any]) -> dict[str, Any]:
     """The object without the fields outside the contract; its type must be known."""
-    fields = MODELS[content["type"]].model_fields
-    out = {name: value for name, value in content.items() if name in fields}
+    known = _FIELDS[content["type"]]
+    out = {name: value for name, value in content.items() if name in known}
     old = out.get("moved_from")
     if isinstance(old, dict):
         out["moved_from"] = {name: value for name, value in old.items() if name in _MOVED_FROM}
     return out
 
 
-_MOVED_FROM: Final = frozenset(("agent_id", "queue", "campaign", "occurred_at"))
+_FIELDS: Final = {kind: frozenset(model.model_fields) for kind, model in MODELS.items()}
+_MOVED_FROM: Final = frozenset(MovedFrom.model_fields)
 
 
 def _object(value: bytes) -> dict[str, Any]:
