@@ -3,6 +3,8 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 from aiokafka import TopicPartition
@@ -11,10 +13,10 @@ from clickhouse_connect import get_client
 from clickhouse_connect.driver.client import Client
 
 from kpistream.embedded import PARTITIONS
-from kpistream.errors import ConfigError
+from kpistream.errors import ConfigError, SinkUnavailable
 from kpistream.history import ddl, queries
 from kpistream.history.sink import Sink
-from kpistream.history.store import Store
+from kpistream.history.store import Insert, Store
 from tests.live.broker import Broker
 from tests.scenario.history_events import call, panes
 from tests.scenario.history_log import LIMIT_S, Log, until
@@ -76,6 +78,47 @@ def test_partitions_change_hands_and_nothing_is_lost(kafka: Broker, connect: Cal
         assert sum(seen.events for seen in queries.agents_seen(store)) == 300
         rows = {row.place: row.version for row in queries.pane_rows(store)}
         assert rows == {pane.place: pane.version for pane in panes(*events).values()}
+
+
+def test_sink_that_the_group_gave_up_in_an_outage_joins_again(kafka: Broker, connect: Callable[[], Store]) -> None:
+    """An outage longer than the poll interval: the group gives the partitions away, later they are read again."""
+    events = [call(str(n), agent=f"agent-{n}") for n in range(40)]
+
+    async def run() -> None:
+        log = await started(kafka, connect)
+        log.settings = replace(log.settings, connection={**log.connection, "max_poll_interval_ms": 1500})
+        flaky = Flaky(connect())
+        for event in events:
+            await log.event(event)
+        async with log.sink(lambda: cast("Store", flaky)) as sink:
+            await until(lambda: sink.progress.retries > 0)
+            await asyncio.sleep(6)
+            assert committed_events(log, sink) == 0
+            flaky.down = False
+            await until(lambda: committed_events(log, sink) == 40)
+            assert sink.progress.unavailable_since_s is None
+        await log.publisher.stop()
+
+    asyncio.run(run())
+
+    with connect() as store:
+        assert [seen.events for seen in queries.agents_seen(store)] == [1] * 40
+
+
+class Flaky:
+    """A store that takes no inserts while it is down."""
+
+    def __init__(self, store: Store) -> None:
+        self.down = True
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def insert(self, insert: Insert) -> None:
+        if self.down:
+            raise SinkUnavailable("down")
+        self._store.insert(insert)
 
 
 def test_events_deleted_before_they_were_read_stop_the_sink(kafka: Broker, connect: Callable[[], Store]) -> None:
