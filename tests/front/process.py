@@ -37,9 +37,8 @@ class Front:
         if self._process is not None and self._process.poll() is None:
             return
         command = [sys.executable, "-m", "tests.front.server", str(self._directory), str(self.port)]
-        self._process = subprocess.Popen(
-            command, cwd=_ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-        )
+        # The pipe to its stdin closes when this process is gone, however it went: then the front ends, too.
+        self._process = subprocess.Popen(command, cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert line, f"the front ended with code {self._process.wait()}"

@@ -237,10 +237,11 @@ def _quoted(text: str, quote: str) -> str:
 
 
 def main(path: str, port: str) -> None:
-    """Serve PATH on PORT (0 takes a free one); the first line on stdout is the port."""
+    """Serve PATH on PORT (0 takes a free one) until stdin ends; the first line on stdout is the port."""
     server = Server(Engine(str(Path(path).resolve())), int(port))
     print(server.server_address[1], flush=True)
-    server.serve_forever()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    sys.stdin.read()
 
 
 if __name__ == "__main__":

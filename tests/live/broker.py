@@ -79,6 +79,7 @@ class Broker:
         self._directory = Path(tempfile.mkdtemp(prefix="kpistream-kafka-"))
         port, controller_port = _free_ports(2)
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
         self._process_output = self._directory / "output"
         self.bootstrap = f"127.0.0.1:{port}"
         """host:port for clients."""
@@ -103,6 +104,7 @@ class Broker:
         if not (self._directory / "logs").exists():
             self._format()
         self._process = self._java("kafka.Kafka", str(self._directory / "server.properties"))
+        self._guard = _end_with_us(self._process.pid)
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._answers():
             if not self.running or time.monotonic() > deadline:
@@ -202,6 +204,10 @@ class Broker:
         self._process.send_signal(sign)
         self._process.wait(timeout=STOP_TIMEOUT_S)
         self._process = None
+        if self._guard is not None:
+            self._guard.kill()
+            self._guard.communicate()
+            self._guard = None
 
     def _last_output(self) -> str:
         return "\n".join(self._process_output.read_text(errors="replace").splitlines()[-30:])
@@ -213,6 +219,13 @@ def _has_leaders(admin: AdminClient, name: str, count: int) -> bool:
         topic.error is None
         and len(topic.partitions) == count
         and all(each.leader >= 0 for each in topic.partitions.values())
+    )
+
+
+def _end_with_us(pid: int) -> subprocess.Popen[bytes]:
+    """A guard that kills a process when this one is gone, however it went: its pipe from here closes then."""
+    return subprocess.Popen(
+        ["sh", "-c", 'read -r _; kill -9 "$0"', str(pid)], stdin=subprocess.PIPE, start_new_session=True
     )
 
 
