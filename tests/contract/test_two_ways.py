@@ -124,6 +124,52 @@ def test_fast_way_takes_sound_events_by_itself(content):
     FastOnly().decode(value.replace(b"agent-7", b"a\\\\7"), TIMESTAMP_MS)
 
 
+_TEXTS = {
+    "call.ended": (
+        "event_id",
+        "agent_id",
+        "queue",
+        "campaign",
+        "customer_id",
+        "call_id",
+        "disposition",
+        "follow_up_of",
+    ),
+    "deal.closed": ("event_id", "agent_id", "queue", "campaign", "customer_id", "call_id", "product"),
+    "survey.completed": ("event_id", "agent_id", "queue", "campaign", "customer_id", "call_id"),
+    "retracted": ("event_id", "scope"),
+}
+
+
+@pytest.mark.parametrize("escaped", [True, False], ids=["escaped", "as it is"])
+@pytest.mark.parametrize("content", sound_objects(), ids=lambda content: content["type"])
+def test_control_characters_are_refused_in_every_text(content, escaped):
+    for name in _TEXTS[content["type"]]:
+        for char in "\x00\n\x1f\x7f\x80\x9f":
+            value = json.dumps({**content, name: f"agent:a{char}b"}, ensure_ascii=escaped).encode()
+
+            found = by_decoder(value)
+
+            assert found == by_models(value)
+            assert found[0] == "invalid-field"
+            assert found[1].endswith("has a control character") or name == "scope"
+
+
+@pytest.mark.parametrize("escaped", [True, False], ids=["escaped", "as it is"])
+@pytest.mark.parametrize("content", sound_objects()[:3], ids=lambda content: content["type"])
+def test_control_characters_are_refused_in_names_but_taken_in_texts_of_attributes(content, escaped):
+    for char in "\x00\n\x1f\x7f\x80\x9f":
+        name = json.dumps({**content, "attributes": {f"a{char}": "b"}}, ensure_ascii=escaped).encode()
+        text = json.dumps({**content, "attributes": {"a": f"b{char}"}}, ensure_ascii=escaped).encode()
+        moved = {"queue": f"a{char}", "occurred_at": TIMESTAMP_MS}
+        place = json.dumps({**content, "moved_from": moved}, ensure_ascii=escaped).encode()
+
+        assert by_decoder(name) == by_models(name)
+        assert by_decoder(name)[0] == by_decoder(place)[0] == "invalid-field"
+        assert by_decoder(text) == by_models(text)
+        assert by_decoder(text).attributes == {"a": f"b{char}"}
+
+
 def test_last_of_two_equal_names_counts_on_both_ways():
     value = json.dumps(sound_objects()[0]).encode()
 
