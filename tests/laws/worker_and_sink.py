@@ -8,11 +8,10 @@ plant in turn and says after how many runs it was found). A found violation is p
 import argparse
 from typing import NamedTuple
 
+from kpistream.core.placing import Accepted, Place
 from tests.laws.broker import Sums, event_of, sums_of
 from tests.laws.defects import DEFECTS, world_of
 from tests.laws.world import World
-
-from kpistream.core.placing import Accepted, Place
 
 REST = 400
 """Rounds of 40 steps after which everything must have come to rest."""

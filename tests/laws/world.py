@@ -7,11 +7,10 @@ by a subclass (`defects.py`); `worker_and_sink.py` runs histories and judges the
 
 from dataclasses import dataclass
 
-from tests.laws.broker import PANE_MS, Broker, Sums, retraction_of, sums_of
-
 from kpistream.core.partition import Flush, Partition, PartitionSettings, Retraction
 from kpistream.core.placing import Accepted, Place
 from kpistream.core.rows import PaneRow, RowPlan
+from tests.laws.broker import PANE_MS, Broker, Sums, retraction_of, sums_of
 
 FAULTS = ("crash", "pause", "resume", "resume", "resume", "rebalance", "sink")
 
@@ -35,7 +34,8 @@ class Shard:
         self.partition = partition
         self.position = 0
         self.acknowledged = 0
-        self.target = 0
+        self.target: int | None = None
+        """End of the changelog that recovery reads to; None: wherever the end is by then."""
         self.flights: list[InFlight] = []
         self.reply: int | None = None
         """Offset of a commit that succeeded and of which the worker has not heard yet."""
@@ -129,7 +129,7 @@ class World(Broker):
         """The partition is the worker's from here on."""
         shard.partition.assigned()
         shard.position = shard.acknowledged = self.committed[p]
-        shard.target = self.end[p]
+        shard.target = None
 
     def writer(self, worker: Worker) -> str:
         """What the worker calls itself in changelog keys."""
@@ -138,15 +138,16 @@ class World(Broker):
     # ---- worker
 
     def recover(self, worker: Worker, p: int) -> None:
-        """Read a piece of the changelog, up to the end seen at assignment."""
+        """Read a piece of the changelog, up to its end as it is now: see `TargetAtAssignment` for why."""
         shard = worker.shards[p]
+        end = self.end[p] if shard.target is None else shard.target
         start = self.panes_from(p, shard.partition.persisted + 1)
-        stop = self.panes_from(p, shard.target)
+        stop = self.panes_from(p, end)
         for offset, key, value in self.panes[p][start : min(stop, start + self.piece)]:
             shard.partition.recover(offset, key, value)
         if start + self.piece >= stop:
-            shard.partition.recovered(shard.target)
-            self.log(worker.name, f"recovered panes[{p}] to {shard.target}: {partition_words(shard.partition)}")
+            shard.partition.recovered(end)
+            self.log(worker.name, f"recovered panes[{p}] to {end}: {partition_words(shard.partition)}")
 
     def fetch(self, worker: Worker, p: int) -> None:
         """Hand a batch of records in."""
