@@ -104,7 +104,7 @@ class Broker:
         if not (self._directory / "logs").exists():
             self._format()
         self._process = self._java("kafka.Kafka", str(self._directory / "server.properties"))
-        self._guard = _end_with_us(self._process.pid)
+        self._guard = _end_with_us(self._process.pid, self._directory)
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._answers():
             if not self.running or time.monotonic() > deadline:
@@ -222,10 +222,14 @@ def _has_leaders(admin: AdminClient, name: str, count: int) -> bool:
     )
 
 
-def _end_with_us(pid: int) -> subprocess.Popen[bytes]:
-    """A guard that kills a process when this one is gone, however it went: its pipe from here closes then."""
+def _end_with_us(pid: int, directory: Path) -> subprocess.Popen[bytes]:
+    """A guard that ends a process and deletes its files when this one is gone, however it went.
+
+    Its pipe from here closes then.
+    """
+    script = 'read -r _; kill -9 "$0"; rm -rf "$1"'
     return subprocess.Popen(
-        ["sh", "-c", 'read -r _; kill -9 "$0"', str(pid)], stdin=subprocess.PIPE, start_new_session=True
+        ["sh", "-c", script, str(pid), str(directory)], stdin=subprocess.PIPE, start_new_session=True
     )
 
 
