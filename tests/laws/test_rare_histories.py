@@ -23,7 +23,7 @@ class Certain(random.Random):
     def random(self) -> float:
         return 0.99
 
-    def choice(self, seq: Sequence[Any]) -> Any:
+    def choice(self, seq: Sequence[Any]) -> Any:  # type: ignore[override]
         return seq[self.index]
 
     def randint(self, a: int, b: int) -> int:
@@ -204,11 +204,34 @@ def sink_crash_before_facts(stage: Stage) -> None:
     stage.world.start_sink()
 
 
+def late_frontier_of_a_zombie(stage: Stage) -> None:
+    """A zombie publishes its frontier after its successor's, which is higher and has buried a pane."""
+    old, new, third = stage.worker(), stage.worker(), stage.worker()
+    stage.owns(old)
+    stage.event(1, pane=5, tick=6)
+    stage.works(old)
+    stage.event(2, pane=6, tick=7)
+    stage.reads(old)
+    stage.world.flush(old, 0)
+    stage.owns(new)
+    for number, tick in ((3, 8), (4, 9), (5, 9)):
+        stage.event(number, pane=tick, tick=tick)
+        stage.works(new)
+        stage.sinks()
+    while old.shards[0].flights:
+        stage.world.publish(old, 0)
+    stage.world.compact()
+    stage.owns(third)
+    stage.event(6, pane=5, tick=9)
+    stage.works(third)
+
+
 HISTORIES: dict[str, tuple[Callable[[Stage], None], int]] = {
     "target_at_assignment": (late_append_of_a_zombie, 4),
     "two_flushes": (flush_of_an_old_generation, 4),
     "ack_first": (lambda stage: crash_before_a_retraction(stage, tick=8), 8),
     "frontier_ahead": (lambda stage: crash_before_a_retraction(stage, tick=14), 4),
+    "frontier_one_key": (late_frontier_of_a_zombie, 1),
     "mark_by_writer": (two_late_events, 1),
     "mark_by_place": (two_late_events, 1),
     "commit_past_marks": (sink_crash_before_facts, 1),
