@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final
@@ -57,6 +58,7 @@ class Pipeline:
         self._settings = settings
         self._broker = EmbeddedBroker()
         self._tasks: list[asyncio.Task[None]] = []
+        self._watch = AsyncExitStack()
         self._under_way: dict[int, deque[tuple[int, int]]] = {number: deque() for number in range(PARTITIONS)}
         self.topics = Topics()
         self.config = Config()
@@ -88,6 +90,7 @@ class Pipeline:
         self.sink = Sink(
             service.sink_settings(self.config, PARTITIONS), lambda: open_store(settings.store), time.monotonic
         )
+        await self._watch.enter_async_context(service.watched(self.worker, self.config.stall_timeout_s))
         self._tasks = [asyncio.ensure_future(self.worker.run()), asyncio.ensure_future(self.sink.run())]
         return self
 
@@ -97,6 +100,7 @@ class Pipeline:
         self.worker.stop()
         self.sink.stop()
         done = await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._watch.aclose()
         await self._reader.stop()
         await self.publisher.stop()
         self._broker.__exit__(kind, error, traceback)

@@ -119,6 +119,7 @@ class Worker:
         finally:
             for task in tasks:
                 task.cancel()
+            await asyncio.wait(tasks, timeout=_STOP_LIMIT_S)
 
     def stop(self) -> None:
         """Ask for an orderly stop."""

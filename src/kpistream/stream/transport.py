@@ -35,6 +35,7 @@ class BatchConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._done: dict[TP, int] = {}
+        self._holes: dict[TP, int] = {}
         self.starts: dict[TP, int] = {}
         """Where reading of each partition began in the current assignment."""
 
@@ -97,6 +98,18 @@ class BatchConsumer(driver.Consumer):
             offset = self._read_offset[tp] = (await self.earliest_offsets(tp)).get(tp) or 0
         return int(offset)
 
+    async def perform_seek(self) -> None:
+        """Go to the committed offsets; where there is none, to the oldest record.
+
+        aiokafka's `seek_to_committed` does nothing for a partition without a commit, or with commit 0: what was
+        fetched and dropped before would never come again.
+        """
+        await super().perform_seek()
+        for tp in self.assignment():
+            if tp.topic == self._events_topic and not self._read_offset[tp]:
+                self._read_offset[tp] = None
+                await self._seek(tp, await self._expected(tp))
+
     async def _unread(self, tp: TP, fetched: list[Any]) -> list[Any]:
         """Records not read before. A hole at the head of the events topic means that retention was faster."""
         expected = self._read_offset[tp]
@@ -106,13 +119,22 @@ class BatchConsumer(driver.Consumer):
         if first < expected:  # `<`, not `<=`: the read offset is the next one to read
             return [record for record in fetched if record.offset >= expected]
         if first > expected and tp.topic == self._events_topic:
-            oldest = (await self.earliest_offsets(tp)).get(tp)
-            if oldest is not None and oldest > expected:
-                raise ConfigError(
-                    f"{tp.topic}[{tp.partition}]: offset {expected} is gone, oldest is {oldest}: "
-                    f"{oldest - expected} records lost to retention"
-                )
+            return await self._after_hole(tp, fetched, int(expected))
         return fetched
+
+    async def _after_hole(self, tp: TP, fetched: list[Any], expected: int) -> list[Any]:
+        """Records behind a hole: lost to retention, skipped by somebody (read again), or never there."""
+        oldest = (await self.earliest_offsets(tp)).get(tp)
+        if oldest is not None and oldest > expected:
+            raise ConfigError(
+                f"{tp.topic}[{tp.partition}]: offset {expected} is gone, oldest is {oldest}: "
+                f"{oldest - expected} records lost to retention"
+            )
+        if self._holes.get(tp) == expected:
+            return fetched  # read twice from there: transaction markers take offsets, too
+        self._holes[tp] = expected
+        await self._seek(tp, expected)
+        return []
 
     # ---- acknowledging
 
