@@ -202,8 +202,9 @@ def test_a_replayed_move_sends_its_retraction_again():
 def test_a_lower_revision_that_arrives_later_elsewhere_is_retracted_at_its_own_place():
     part = partition()
 
-    fed(part, event(place=Place(BOB, 0), revision=2), event(revision=1))
+    outcomes = fed(part, event(place=Place(BOB, 0), revision=2), event(revision=1))
 
+    assert outcomes == [Outcome.ADDED, Outcome.STALE]
     assert part.snapshot(None).retractions == [Retraction(CALL, rank_of(1, 2, 7), Place(ADA, 0))]
 
 

@@ -171,7 +171,11 @@ class Partition:
         self.persisted = offset
 
     def recovered(self, end: int) -> None:
-        """Recovery has read the changelog up to `end` (exclusive): from here on records may be accepted."""
+        """Recovery has read the changelog up to `end` (exclusive): from here on records may be accepted.
+
+        `end` is the end of the changelog as it is when reading stops, not as it was at assignment: a record
+        that compaction removed before it was read may live on only in what a zombie published since.
+        """
         self.persisted = max(self.persisted, end - 1)
         self.at.recovered = True
         self.at.buried_ms = self.frontier_ms
@@ -237,9 +241,12 @@ class Partition:
         conflict = self._retract_below(event.identity, event.rank)
         if event.retracts:
             return Outcome.DUPLICATE if joined is Joined.SAME else Outcome.RETRACTED
-        if joined is Joined.ADDED:
-            return Outcome.CONFLICT if conflict else Outcome.CORRECTED
-        return _OUTCOMES[joined]
+        if joined is not Joined.ADDED:
+            return _OUTCOMES[joined]
+        if conflict:
+            return Outcome.CONFLICT
+        stale = any((home.rank(event.identity) or 0) > event.rank for home in self._homes_of(event.identity))
+        return Outcome.STALE if stale else Outcome.CORRECTED
 
     def _retract_below(self, identity: str, rank: int) -> bool:
         """Retract every live place that holds the identity below its highest known rank.
