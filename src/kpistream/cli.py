@@ -157,10 +157,11 @@ def watch(broker: str | None, **options: Any) -> None:
 
 
 @cli.command(epilog="Example: kpistream demo --for 60")
-@click.option("--for", "seconds", type=float, default=None, help="Stop after this many seconds.")
+@click.option("--for", "seconds", type=float, help="Stop after this many seconds of live numbers.")
 @click.option("--store", metavar="DIR", help="Keep history here; without it a temporary directory is used.")
 @click.option("--speed", type=float, default=60.0, show_default=True, help="Simulated seconds in a second.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Another floor, another day.")
+@click.option("--capture", metavar="FILE.svg", hidden=True, help="Write the last screen as a picture.")
 def demo(**options: Any) -> None:
     """A simulated sales floor on embedded parts, live, with an honest account at the end."""
     from kpistream import live_view
