@@ -93,7 +93,7 @@ class Screen:
             waiting = Text("No readings yet. Numbers appear with the first events.", "dim")
             return [*head, waiting, Text(), *foot]
         grid = _Grid.fitting(blocks, totals, columns, signs)
-        room = None if height is None else height - len(head) - len(foot) - 1
+        room = None if height is None else height - len(head) - len(foot) - 2  # column titles, empty line
         return [*head, grid.titles(), *grid.body(blocks, totals, room), Text(), *foot]
 
     def _head(self, columns: int) -> list[Text]:
@@ -173,8 +173,9 @@ class _Grid:
         airy = room is None or lines + len(parts) <= room
         if room is not None:
             _shorten(parts, room - len(last))
+        tables = [part.lines() for part in parts] + ([last] if last else [])
         between = [Text()] if airy else []
-        return [*(line for part in parts for line in (*part.lines(), *between)), *last]
+        return [line for i, table in enumerate(tables) for line in (*(between if i else []), *table)]
 
     def row(self, row: _Row) -> Iterator[Text]:
         """The lines of one reading."""
