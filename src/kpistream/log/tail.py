@@ -9,8 +9,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 async def read_to_end(connection: Mapping[str, Any], topic: str, partition: int) -> list[Any]:
     """All records that the partition holds at the moment of the call, in order."""
     consumer = AIOKafkaConsumer(**connection, enable_auto_commit=False, auto_offset_reset="earliest")
-    await consumer.start()
     try:
+        await consumer.start()
         tp = TopicPartition(topic, partition)
         consumer.assign([tp])
         end = (await consumer.end_offsets([tp]))[tp]

@@ -114,8 +114,8 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
             partition_assignment_strategy=[RangePartitionAssignor],
         )
         self._consumer.subscribe([self._ports.topics.team_panes], listener=self)
-        await self._consumer.start()
         try:
+            await self._consumer.start()
             while True:
                 fetched = await self._consumer.getmany(timeout_ms=200, max_records=2000)
                 for tp, records in fetched.items():
