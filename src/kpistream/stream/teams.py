@@ -140,10 +140,11 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
         for tp in assigned:
             sums = TeamSums(self._settings, self._pane_ms)
             sums.catch_up_to = (await self._consumer.end_offsets([tp]))[tp]
-            await self._consumer.seek_to_beginning(tp)
             records = await read_to_end(self._ports.connection, self._ports.topics.alerts, tp.partition)
             sums.bench.load(states_from_log(decode_transition(r.value) for r in records if r.value))
+            # Only now, and before the seek: what is fetched without a place to put it would be lost.
             self._sums[tp.partition] = sums
+            await self._consumer.seek_to_beginning(tp)
 
     def firing(self) -> Counter[str]:
         """Alerts of teams and tenants that fire, by tenant."""
