@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Any
+from typing import Any, Final
 
 import faust
 from mode import CrashingSupervisor
@@ -19,6 +19,28 @@ from kpistream.errors import ConfigError
 from kpistream.log.topics import Topics
 from kpistream.stream.state import PaneTable, Shards
 from kpistream.stream.transport import BatchTransport, CommitListener
+
+
+_SETTINGS: Final[dict[str, Any]] = {
+    "store": "memory://",
+    "topic_allow_declare": False,  # topics are made by `kpistream topics apply`, with their settings
+    "topic_disable_leader": True,
+    "table_standby_replicas": 0,  # standbys race with the flow control (faust/tables/recovery.py)
+    "processing_guarantee": "at_least_once",  # exactly_once does not cover local state
+    "stream_wait_empty": False,
+    "stream_buffer_maxsize": 8,  # batches
+    "stream_recovery_delay": 0.0,
+    "broker_max_poll_records": None,
+    "broker_commit_interval": 1.0,
+    "broker_request_timeout": 60.0,
+    "broker_rebalance_timeout": 60.0,
+    "consumer_max_fetch_size": 1 << 20,
+    "consumer_auto_offset_reset": "earliest",
+    "agent_supervisor": CrashingSupervisor,
+    "web_enabled": False,
+    "worker_redirect_stdouts": False,
+}
+"""What every worker uses of Faust, and what it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,28 +86,12 @@ def make_app(
         settings.group,
         broker=urls,
         broker_credentials=_credentials(settings.connection),
-        store="memory://",
         topic_partitions=settings.partitions,
-        topic_allow_declare=False,  # topics are made by `kpistream topics apply`, with their settings
-        topic_disable_leader=True,
-        table_standby_replicas=0,  # standbys race with the flow control (faust/tables/recovery.py)
-        processing_guarantee="at_least_once",  # exactly_once does not cover local state
-        stream_wait_empty=False,
-        stream_buffer_maxsize=8,  # batches
-        stream_recovery_delay=0.0,
-        broker_max_poll_records=None,
-        broker_commit_interval=1.0,
         broker_session_timeout=float(settings.session_timeout_s),
         broker_heartbeat_interval=settings.session_timeout_s / 5,
-        broker_request_timeout=60.0,
-        broker_rebalance_timeout=60.0,
-        consumer_max_fetch_size=1 << 20,
-        consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=settings.instance or None,
-        agent_supervisor=CrashingSupervisor,
         datadir=Path(gettempdir()) / f"kpistream-{settings.group}",  # Faust wants one; nothing is kept there
-        web_enabled=False,
-        worker_redirect_stdouts=False,
+        **_SETTINGS,
     )
     app.transport = BatchTransport(urls, app, loop=None)
     app.shards = Shards(partition_settings)
