@@ -42,6 +42,7 @@ def make_worker(job: Job) -> Worker:
 async def drain(job: Job) -> None:
     """Run until the group has committed the end of every partition."""
     worker = make_worker(job)
+    service.tame_collector()
     watch = asyncio.ensure_future(_watch(worker, job))
     async with service.watched(worker, 120):
         with contextlib.suppress(asyncio.CancelledError):

@@ -13,6 +13,7 @@ reports what was acknowledged and committed. Rules that keep the numbers right:
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import Final
 
 from kpistream.core.changelog import (
     FrontierRecord,
@@ -25,6 +26,7 @@ from kpistream.core.changelog import (
     start_of_key,
 )
 from kpistream.core.measures import Contribution, Tally
+from kpistream.core.panes import ADDED as JOINED_ADDED
 from kpistream.core.panes import Joined, Pane, chunk_count, unpack
 from kpistream.core.placing import REVISION_SHIFT, Accepted, Place
 
@@ -44,6 +46,7 @@ class Outcome(Enum):
     """Its pane is closed; history answers (or nobody, when history is switched off)."""
 
 
+OUTCOME_ADDED: Final = Outcome.ADDED
 _OUTCOMES = {
     Joined.ADDED: Outcome.ADDED,
     Joined.REPLACED: Outcome.CORRECTED,
@@ -210,9 +213,9 @@ class Partition:
         joined = pane.join(identity, event.rank, event.contribution, event.retracts)
         at = self.at
         at.dirty[pane] = None
-        if joined is Joined.ADDED and identity not in self.homes:
+        if joined is JOINED_ADDED and identity not in self.homes:
             self.homes[identity] = pane
-            outcome = Outcome.RETRACTED if event.retracts else Outcome.ADDED
+            outcome = Outcome.RETRACTED if event.retracts else OUTCOME_ADDED
         else:
             outcome = self._settle(event, pane, joined)
         if event.moved_from is not None:

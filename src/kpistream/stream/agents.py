@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 _SINK_POLL_S = 2.0
 _TICK_S = 0.2
 _STOP_LIMIT_S = 8.0
+_SLICE = 1000
+"""Records that are joined in one go: about 10 ms, in which nothing else runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +161,19 @@ class Worker:
                 if not shard.ready or message.generation_id != shard.generation:
                     continue
                 self._check_unbroken(shard, message)
-                self._count(self._decoder.take(shard, message.value))
+                await self._take(shard, message)
             except Exception as error:
                 self.failed(error)
                 raise
+
+    async def _take(self, shard: Shard, message: Any) -> None:
+        records = message.value
+        for first in range(0, len(records), _SLICE):
+            if first:
+                await asyncio.sleep(0)
+                if not shard.ready or message.generation_id != shard.generation:
+                    return
+            self._count(self._decoder.take(shard, records[first : first + _SLICE]))
 
     def _check_unbroken(self, shard: Shard, message: Any) -> None:
         """Nothing may be missing between the consumer and the shard: a lost batch would be lost for good."""

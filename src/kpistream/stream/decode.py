@@ -15,6 +15,9 @@ from kpistream.log.reading import EventReader
 from kpistream.log.records import LogRecord, dead_letter, forwarded, hops
 from kpistream.stream.state import Shard
 
+ADDED: Final = Outcome.ADDED
+CONFLICT: Final = Outcome.CONFLICT
+CLOSED: Final = Outcome.CLOSED
 _CLOSED_HINT: Final = "switch history on, or send events sooner than the horizon"
 
 
@@ -38,17 +41,17 @@ class Decoder:
 
     def take(self, shard: Shard, records: list[LogRecord]) -> Intake:
         """Join, forward or refuse each record; then move the shard's position behind the last one."""
-        intake = Intake()
+        intake, pane_ms = Intake(), self._pane_ms
         partition, number = shard.partition, shard.partition.number
         read, home, outcomes = self._reader.read, self._reader.home, intake.outcomes
-        accept, changed, newest_ms = partition.accept, shard.changed, 0
-        next_offset = partition.at.next_offset
+        accept, newest_ms, added = partition.accept, 0, 0
+        if records[0].offset < partition.at.next_offset:
+            records = [record for record in records if record.offset >= partition.at.next_offset]
+        intake.records = len(records)
         for record in records:
             offset, timestamp_ms = record.offset, record.timestamp
-            if offset < next_offset:
-                continue
-            intake.records += 1
-            newest_ms = max(timestamp_ms, newest_ms)
+            if timestamp_ms > newest_ms:
+                newest_ms = timestamp_ms
             try:
                 event = read(record)
                 if home(event.key) != number:
@@ -58,13 +61,18 @@ class Decoder:
             except EventRejected as rejected:
                 self._refuse(shard, record, rejected, intake)
                 continue
-            outcomes[outcome] += 1
-            changed.add((event.key, event.start_ms))
-            if timestamp_ms - event.occurred_at_ms > self._pane_ms:
+            if timestamp_ms - event.occurred_at_ms > pane_ms:
                 intake.late += 1
-            if outcome is Outcome.CONFLICT or outcome is Outcome.CLOSED:
-                self._special(shard, record, event, outcome)
-        partition.advance(records[-1].offset + 1, newest_ms)
+            if outcome is ADDED:
+                added += 1
+            else:
+                outcomes[outcome] += 1
+                if outcome is CONFLICT or outcome is CLOSED:
+                    self._special(shard, record, event, outcome)
+        if added:
+            outcomes[ADDED] = added
+        if records:
+            partition.advance(records[-1].offset + 1, newest_ms)
         shard.unflushed += intake.records
         return intake
 

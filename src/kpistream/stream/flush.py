@@ -138,6 +138,7 @@ class Flusher:
         flush = shard.partition.snapshot(self._ports.sink_committed(number))
         forwards, dead_letters = shard.forwards, shard.dead_letters
         shard.forwards, shard.dead_letters, shard.unflushed = [], [], 0
+        shard.changed.update(change.place for change in flush.sums)
         await self._publish_others(flush, forwards, dead_letters)
         changelog = [Outgoing(key, value) for key, value in flush.changelog]
         offsets = await self._publisher.publish(self._topics.panes, number, changelog)

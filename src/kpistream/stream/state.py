@@ -30,7 +30,7 @@ class Shard:
         self.forwards: list[Outgoing] = []
         self.dead_letters: list[Outgoing] = []
         self.changed: set[tuple[str, int]] = set()
-        """Key and pane start of panes that changed since the ticker looked last."""
+        """Key and pane start of panes that were published since the ticker looked last; see `take_changed`."""
         self.unflushed = 0
         """Records handed in since the last snapshot."""
         self.publishing = False
@@ -48,6 +48,12 @@ class Shard:
         self.partition.forget()
         self.generation = NOTHING
         self.forwards, self.dead_letters, self.changed, self.unflushed = [], [], set(), 0
+
+    def take_changed(self) -> set[tuple[str, int]]:
+        """Panes that may have changed since the last call: published ones, and those that wait for a flush."""
+        changed, self.changed = self.changed, set()
+        changed.update((pane.key, pane.start_ms) for pane in self.partition.at.dirty)
+        return changed
 
     @property
     def ready(self) -> bool:

@@ -25,6 +25,9 @@ from kpistream.stream.state import Shard, Shards
 
 log = logging.getLogger(__name__)
 
+BEHIND_MS: Final = 10_000
+"""How often a partition that still reads what was there at its assignment is looked at: its numbers are
+provisional, nothing is judged, and reading comes first."""
 SLOTS_A_TICK: Final = 400
 """Slots that one pass handles: it must not hold up reading for long. The rest follows in the next pass."""
 
@@ -39,6 +42,7 @@ class _View:
         self.pacer: Pacer[Slot] = Pacer()
         self.queue: dict[Slot, None] = {}
         self.swept_pane = -1
+        self.looked_ms = -BEHIND_MS
 
 
 class Ticker:
@@ -72,7 +76,10 @@ class Ticker:
 
     def _look(self, shard: Shard, now_ms: int) -> tuple[list[Reading], list[Any]]:
         view = self._view(shard)
-        changed, shard.changed = shard.changed, set()
+        if not shard.caught_up and 0 <= now_ms - view.looked_ms < BEHIND_MS:
+            return [], []
+        view.looked_ms = now_ms
+        changed = shard.take_changed()
         by_start = shard.partition.panes
         for slot in view.live.look(now_ms, changed, lambda key: KeyPanes(by_start, key)):
             if view.pacer.changed(slot, now_ms):
