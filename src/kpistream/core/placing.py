@@ -12,6 +12,7 @@ import msgspec
 from kpistream.core.contributions import EPOCH, contribute
 from kpistream.core.decoding import CallFields, DealFields, Fields, RetractedFields, SurveyFields, canonical
 from kpistream.core.measures import Contribution
+from kpistream.errors import EventRejected, Reason
 
 REVISION_BITS: Final = 48
 EPOCH_SHIFT: Final = 80
@@ -78,7 +79,7 @@ def scope_of(agent_id: str | None, queue: str | None, campaign: str | None) -> s
 
 
 def place(fields: Fields, pane_ms: int, epoch: int = EPOCH) -> Accepted:
-    """Place an accepted event into panes of `pane_ms`."""
+    """Place an accepted event into panes of `pane_ms`. Raises EventRejected for a retraction of no pane."""
     if isinstance(fields, CallFields):
         kind, at = "call", fields.ended_at
     elif isinstance(fields, DealFields):
@@ -86,7 +87,7 @@ def place(fields: Fields, pane_ms: int, epoch: int = EPOCH) -> Accepted:
     elif isinstance(fields, SurveyFields):
         kind, at = "survey", fields.completed_at
     else:
-        return _retraction(fields)
+        return _retraction(fields, pane_ms)
     agent_id = fields.agent_id
     if agent_id is not None:
         key = f"{fields.tenant}/agent:{agent_id}"
@@ -116,7 +117,10 @@ def _moved_from(fields: CallFields | DealFields | SurveyFields, key: str, start_
     return None if left == (key, start_ms) else left
 
 
-def _retraction(fields: RetractedFields) -> Accepted:
+def _retraction(fields: RetractedFields, pane_ms: int) -> Accepted:
+    if fields.start_ms % pane_ms:
+        detail = f"start_ms: {fields.start_ms} is no start of a pane of {pane_ms} ms"
+        raise EventRejected(Reason.INVALID_FIELD, detail)
     return Accepted(
         f"{fields.tenant}/{fields.source}/{fields.kind}/{fields.event_id}",
         f"{fields.tenant}/{fields.scope}",

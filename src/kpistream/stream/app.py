@@ -20,7 +20,6 @@ from kpistream.log.topics import Topics
 from kpistream.stream.state import PaneTable, Shards
 from kpistream.stream.transport import BatchTransport, CommitListener
 
-
 _SETTINGS: Final[dict[str, Any]] = {
     "store": "memory://",
     "topic_allow_declare": False,  # topics are made by `kpistream topics apply`, with their settings
