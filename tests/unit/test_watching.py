@@ -272,6 +272,18 @@ def test_age_becomes_a_warning_after_ten_seconds_of_the_wall(age_ms: int, speed:
     assert said in text(view_of(reading()), now_ms=NOON_MS + age_ms, look=replace(BERLIN, speed=speed))
 
 
+def test_note_has_a_line_of_its_own_where_there_is_no_room_beside_the_legend():
+    look = replace(BERLIN, note="simulated, 60 times as fast as life; Ctrl-C ends it")
+
+    assert text(view_of(reading()), 120, look=look).splitlines()[-1] == (
+        "target ✓ met  ✗ missed  - too few cases yet   simulated, 60 times as fast as life; Ctrl-C ends it"
+    )
+    assert text(view_of(reading()), 80, look=look).splitlines()[-2:] == [
+        "target ✓ met  ✗ missed  - too few cases yet",
+        "simulated, 60 times as fast as life; Ctrl-C ends it",
+    ]
+
+
 def test_age_is_that_of_any_window():
     view = view_of(reading(), msgspec.structs.replace(reading(at_ms=NOON_MS + 9_000), window="rolling-15m"))
 

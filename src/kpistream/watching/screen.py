@@ -68,6 +68,11 @@ class _Row(NamedTuple):
     missed: int
     """Targets missed: rows with most stay longest."""
 
+    @property
+    def height(self) -> int:
+        """Lines that it needs."""
+        return max(len(each.lines) for each in self.cells)
+
 
 class Screen:
     """A rich renderable of a view at a moment; as wide and high as the terminal lets it be."""
@@ -120,7 +125,10 @@ class Screen:
         if len(out) == 1:
             out.append(Text("none", "dim"))
         legend = f"target {signs[Mark.MET]} met  {signs[Mark.MISSED]} missed  {signs[Mark.OPEN]} too few cases yet"
-        out.append(Text(legend + (f"   {self._look.note}" if self._look.note else ""), "dim"))
+        ends = [legend, self._look.note] if self._look.note else [legend]
+        if len("   ".join(ends)) <= columns:
+            ends = ["   ".join(ends)]
+        out += [Text(line, "dim") for line in ends]
         return out
 
 
@@ -179,7 +187,7 @@ class _Grid:
 
     def row(self, row: _Row) -> Iterator[Text]:
         """The lines of one reading."""
-        for number in range(max(len(each.lines) for each in row.cells)):
+        for number in range(row.height):
             line = Text(style="bold" if row.style == "bold" else "")
             line.append(set_cell_size(row.name if number == 0 else "", self._name), row.style)
             for i, each in enumerate(row.cells):
@@ -199,26 +207,26 @@ class _Block:
         total = team.total
         empty = _Row(team.title, tuple(Cell(("",)) for _ in COLUMNS), "bold", 0)
         self._head = list(grid.row(empty if total is None else _row(total, width, "bold")))
-        rows = [_row(reading, width) for reading in team.members]
-        self._members = [list(grid.row(row)) for row in rows]
-        self._worst = sorted(range(len(rows)), key=lambda i: -rows[i].missed)
+        self._grid = grid
+        self._rows = [_row(reading, width) for reading in team.members]
+        self._worst = sorted(range(len(self._rows)), key=lambda i: -self._rows[i].missed)
         self._besides = [] if total is None else _packed(_besides(total, width), grid.columns)
-        self.keep = len(rows)
-        self.height = len(self._head) + sum(map(len, self._members)) + len(self._besides)
+        self.keep = len(self._rows)
+        self.height = len(self._head) + sum(row.height for row in self._rows) + len(self._besides)
 
     def leave_one_out(self) -> None:
         """Keep one member less."""
-        self.height += int(self.keep == len(self._members))  # the line that says how many more there are
+        self.height += int(self.keep == len(self._rows))  # the line that says how many more there are
         self.keep -= 1
-        self.height -= len(self._members[self._worst[self.keep]])
+        self.height -= self._rows[self._worst[self.keep]].height
 
     def lines(self) -> list[Text]:
         """The table: the team, whom it keeps of its members, what else it says."""
         out = list(self._head)
         for i in sorted(self._worst[: self.keep]):
-            out += self._members[i]
-        if self.keep < len(self._members):
-            out.append(Text(f"  and {len(self._members) - self.keep} more", "dim"))
+            out += self._grid.row(self._rows[i])
+        if self.keep < len(self._rows):
+            out.append(Text(f"  and {len(self._rows) - self.keep} more", "dim"))
         return [*out, *self._besides]
 
 
