@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 _SINK_POLL_S = 2.0
 _TICK_S = 0.2
+_TICK_BEHIND_S = 0.01
 _STOP_LIMIT_S = 8.0
 _SLICE = 1000
 """Records that are joined in one go: about 10 ms, in which nothing else runs."""
@@ -193,7 +194,7 @@ class Worker:
 
     async def _tick_loop(self) -> None:
         while True:
-            await asyncio.sleep(_TICK_S)
+            await asyncio.sleep(_TICK_BEHIND_S if self.ticker.behind else _TICK_S)
             began_s = self.clocks.steady_s()
             await self.ticker.tick(self.clocks.now_ms())
             await self.teams.tick(self.clocks.now_ms())

@@ -62,17 +62,28 @@ class Ticker:
 
     async def tick(self, now_ms: int) -> None:
         """One pass: take in what changed, publish what may go out."""
-        for shard in self._shards.held():
-            readings, transitions = self._look(shard, now_ms)
-            number, publish = shard.partition.number, self._ports.publisher.publish
-            if transitions:
-                records = [Outgoing(alert_key(t), encode_transition(t)) for t in transitions]
-                await publish(self._ports.topics.alerts, number, records)
-                log.info("alerts partition=%s transitions=%s", number, len(transitions))
-            if readings:
-                records = [Outgoing(reading_key(r), encode_reading(r)) for r in readings]
-                await publish(self._ports.topics.readings, number, records)
-                self._ports.seen(readings)
+        await asyncio.gather(*(self._tick_shard(shard, now_ms) for shard in self._shards.held()))
+
+    @property
+    def behind(self) -> bool:
+        """True when the last pass left slots over: the next one should not wait."""
+        return any(shard.caught_up and self._queued(shard) for shard in self._shards.held())
+
+    def _queued(self, shard: Shard) -> bool:
+        view = self._views.get(shard.partition.number)
+        return view is not None and bool(view.queue)
+
+    async def _tick_shard(self, shard: Shard, now_ms: int) -> None:
+        readings, transitions = self._look(shard, now_ms)
+        number, publish = shard.partition.number, self._ports.publisher.publish
+        if transitions:
+            records = [Outgoing(alert_key(t), encode_transition(t)) for t in transitions]
+            await publish(self._ports.topics.alerts, number, records)
+            log.info("alerts partition=%s transitions=%s", number, len(transitions))
+        if readings:
+            records = [Outgoing(reading_key(r), encode_reading(r)) for r in readings]
+            await publish(self._ports.topics.readings, number, records)
+            self._ports.seen(readings)
 
     def _look(self, shard: Shard, now_ms: int) -> tuple[list[Reading], list[Any]]:
         view = self._view(shard)
