@@ -17,7 +17,7 @@ from kpistream.core.changelog import (
     parse,
     start_of_key,
 )
-from kpistream.core.measures import CALLS, TALK_MS
+from kpistream.core.measures import CALLS, TALK_MS, TALK_SQ_MS2
 from kpistream.core.panes import Entry, Pane, chunk_of
 from kpistream.core.placing import MAX_REVISION, Place, rank_of
 
@@ -166,3 +166,21 @@ def test_each_entry_is_in_one_chunk():
 def test_other_values_are_refused(key, value):
     with pytest.raises(ValueError, match=r"not a changelog key|truncated|Expected"):
         parse(key, value)
+
+
+def test_sum_beyond_64_bits_survives_the_way_through_the_log():
+    pane = Pane("acme/agent:ann", 300_000)
+    day_ms = 86_400_000
+    for n in range(3000):
+        pane.join(f"acme/pbx/call/{n}", rank_of(1, 0, n), (TALK_SQ_MS2, day_ms * day_ms))
+
+    [(key, value)] = encode_pane(pane, 300_000, "w", 1)
+
+    assert parse(key, value).tally == {TALK_SQ_MS2: 3000 * day_ms * day_ms}
+    assert 3000 * day_ms * day_ms > 2**64
+
+
+@pytest.mark.parametrize("key", [b"P/", b"M/", b"X/a/1/2", b"", b"P/acme#w/0.1"])
+def test_other_keys_are_refused(key):
+    with pytest.raises(ValueError, match="not a changelog key"):
+        start_of_key(key)

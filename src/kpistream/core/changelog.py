@@ -55,11 +55,12 @@ class FrontierRecord(NamedTuple):
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
-_PaneBody = tuple[str, str, int, int, bytes, list[int], msgspec.Raw]
+_PaneBody = tuple[str, str, int, int, bytes, list[int | str], msgspec.Raw]
 _decode_pane: Final = msgspec.msgpack.Decoder(_PaneBody).decode
 _decode_mark: Final = msgspec.msgpack.Decoder(tuple[str, str, int, int]).decode
 _decode_frontier: Final = msgspec.msgpack.Decoder(tuple[str, int]).decode
 _decode_entries: Final = msgspec.msgpack.Decoder(list[tuple[str, int, int, int, bool, tuple[int, ...]]]).decode
+_INTEGER_END: Final = 1 << 63
 _ARRAY_OF_7: Final = b"\x97"
 
 
@@ -81,20 +82,32 @@ def frontier_key(partition: int, writer: str) -> bytes:
 def start_of_key(key: bytes) -> int | None:
     """Pane start in the key of a pane or a mark; None for a frontier. Raises ValueError for anything else."""
     text = key.decode("utf-8", "surrogatepass")
-    if text.startswith("P/"):
-        return int(text.rpartition("#")[0].rsplit("/", 2)[1])
-    if text.startswith("M/"):
-        return int(text.rsplit("/", 2)[1])
+    parts = (text.rpartition("#")[0] if text.startswith("P/") else text).rsplit("/", 2)
+    if text[:2] in ("P/", "M/") and len(parts) == 3:
+        return int(parts[1])
     if text.startswith("F/"):
         return None
     raise ValueError(f"not a changelog key: {key[:80]!r}")
 
 
+def flat(tally: Tally) -> list[int | str]:
+    """The tally as number, value, number, value; a value that msgpack has no integer for is decimal text."""
+    return [item if item < _INTEGER_END else str(item) for pair in tally.items() for item in pair]
+
+
+def unflat(items: list[int | str]) -> Tally:
+    """The tally of a flat list."""
+    pairs = iter(map(int, items))
+    return dict(zip(pairs, pairs, strict=True))
+
+
 def encode_pane(pane: Pane, pane_ms: int, writer: str, chunks: int) -> list[tuple[bytes, bytes]]:
     """Keys and values of all chunks of a pane."""
-    flat = [item for pair in pane.tally.items() for item in pair]
     head = _ARRAY_OF_7 + b"".join(
-        map(_encode, ("P", pane.key, pane.start_ms, pane_ms, pane.version.to_bytes(VERSION_BYTES, "big"), flat))
+        map(
+            _encode,
+            ("P", pane.key, pane.start_ms, pane_ms, pane.version.to_bytes(VERSION_BYTES, "big"), flat(pane.tally)),
+        )
     )
     if chunks == 1:
         return [(pane_key(pane.place, pane_ms, writer, 0, 1), head + _array(pane.entries.values(), len(pane.entries)))]
@@ -132,10 +145,8 @@ def parse(key: bytes, value: bytes) -> PaneRecord | MarkRecord | FrontierRecord:
     """The record in a changelog message (not a tombstone); raises ValueError when it is not one."""
     kind = key[:2]
     if kind == b"P/":
-        _, place_key, start_ms, pane_ms, version, flat, entries = _decode_pane(value)
-        pairs = iter(flat)
-        tally = dict(zip(pairs, pairs, strict=True))
-        return PaneRecord(place_key, start_ms, pane_ms, int.from_bytes(version, "big"), tally, bytes(entries))
+        _, place_key, start_ms, pane_ms, version, sums, entries = _decode_pane(value)
+        return PaneRecord(place_key, start_ms, pane_ms, int.from_bytes(version, "big"), unflat(sums), bytes(entries))
     if kind == b"M/":
         return MarkRecord(*_decode_mark(value)[1:])
     if kind == b"F/":

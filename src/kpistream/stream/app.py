@@ -72,6 +72,7 @@ class WorkerApp(faust.App):
     shards: Shards
     listener: CommitListener
     events_topic: str
+    connection: Mapping[str, Any]
     events: Any
     """The events topic as a channel of batches."""
 
@@ -96,6 +97,7 @@ def make_app(
     app.shards = Shards(partition_settings)
     app.listener = listener
     app.events_topic = topics.events
+    app.connection = settings.connection
     app.events = app.topic(topics.events, schema=BatchSchema(), partitions=settings.partitions)
     panes = app.topic(topics.panes, schema=BatchSchema(), partitions=settings.partitions, compacting=True)
     app.tables.add(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from kpistream.core.changelog import flat
 from kpistream.core.partition import Flush, PaneSum, Retraction
 from kpistream.core.placing import rank_parts
 from kpistream.log.publisher import Publisher
@@ -58,8 +59,7 @@ def sum_record(change: PaneSum) -> Outgoing:
     """A pane's sums for readers of teams: key tenant/start/scope, value version and tally."""
     place = change.place
     key = f"{place.tenant}/{place.start_ms}/{place.scope}".encode()
-    flat = [item for pair in change.tally.items() for item in pair]
-    value = (place.tenant, place.scope, place.start_ms, change.version.to_bytes(16, "big"), flat)
+    value = (place.tenant, place.scope, place.start_ms, change.version.to_bytes(16, "big"), flat(change.tally))
     return Outgoing(key, msgspec.msgpack.encode(value))
 
 

@@ -7,7 +7,7 @@ this one reports them and the process ends.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 from faust.stores import memory
@@ -16,6 +16,7 @@ from faust.types import TP
 
 from kpistream.core.partition import NOTHING, Partition, PartitionSettings
 from kpistream.log.records import Outgoing
+from kpistream.log.tail import read_on
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +95,8 @@ class PaneStore(memory.Store[bytes, bytes]):
 
     shards: Shards
     events_topic: str
+    panes_topic: str
+    connection: Mapping[str, Any]
     failed: Callable[[BaseException], None]
 
     def persisted_offset(self, tp: TP) -> int:
@@ -127,9 +130,13 @@ class PaneStore(memory.Store[bytes, bytes]):
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """From here on records may be accepted."""
         try:
+            generations = {tp.partition: self.shards.shard(tp.partition).generation for tp in active_tps}
+            await self._read_on(generations)
             ends = await self.app.consumer.highwaters(*(TP(self.events_topic, tp.partition) for tp in active_tps))
             for tp in active_tps:
                 shard = self.shards.shard(tp.partition)
+                if shard.generation != generations[tp.partition]:
+                    continue  # assigned anew while this one was finishing
                 shard.catch_up_to = ends.get(TP(self.events_topic, tp.partition)) or 0
                 shard.partition.recovered(shard.partition.persisted + 1)
                 shard.changed.update((pane.key, pane.start_ms) for pane in shard.partition.live_panes())
@@ -137,6 +144,22 @@ class PaneStore(memory.Store[bytes, bytes]):
         except Exception as error:
             self.failed(error)
             raise
+
+    async def _read_on(self, generations: dict[int, int]) -> None:
+        """Join what was appended since the assignment, to the end as it is now.
+
+        A zombie may have appended a fuller pane after the end that Faust recovers to, and compaction may then have
+        removed the record that lay before it: recovery to the end seen at assignment would miss its entries.
+        """
+        starts = {number: self.shards.shard(number).partition.persisted + 1 for number in generations}
+        if not starts:
+            return
+        found = await read_on(self.connection, self.panes_topic, starts)
+        for number, records in found.items():
+            shard = self.shards.shard(number)
+            if shard.generation == generations[number]:
+                for record in records:
+                    shard.partition.recover(record.offset, record.key, record.value)
 
 
 class PaneTable(Table[bytes, bytes]):
@@ -156,4 +179,5 @@ class PaneTable(Table[bytes, bytes]):
         )
         app = cast(Any, self.app)  # always a WorkerApp
         store.shards, store.events_topic, store.failed = app.shards, app.events_topic, app.listener.failed
+        store.panes_topic, store.connection = self.changelog_topic.get_topic_name(), app.connection
         return store

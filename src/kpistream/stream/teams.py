@@ -29,7 +29,7 @@ from kpistream.stream.ticker import TickerPorts, add_counts
 
 log = logging.getLogger(__name__)
 
-_Sum = tuple[str, str, int, bytes, list[int]]
+_Sum = tuple[str, str, int, bytes, list[int | str]]
 _decode: Final = msgspec.msgpack.Decoder(_Sum).decode
 
 
@@ -51,7 +51,8 @@ class TeamSums:
 
     def put(self, value: bytes) -> None:
         """Take one record; an older version than the one that stands is ignored."""
-        tenant, scope, start_ms, version_bytes, flat = _decode(value)
+        tenant, scope, start_ms, version_bytes, sums = _decode(value)
+        flat = [int(item) for item in sums]
         version = int.from_bytes(version_bytes, "big")
         place = (tenant, scope, start_ms)
         old_version, old = self._versions.get(place, (-1, []))
