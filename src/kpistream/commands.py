@@ -219,7 +219,7 @@ async def topics_apply_command(config: Config, partitions: int, replication: int
         made = await log_admin.apply_topics(admin, specs, partitions, replication)
         for name in made:
             click.echo(f"made {name}")
-        faults = await log_admin.settled_faults(admin, topics.specs(config.horizon_ms))
+        faults = await log_admin.settled_faults(admin, topics.specs(config.events_retention_ms))
     finally:
         await admin.close()
     return _faults(faults)

@@ -44,12 +44,29 @@ def clocks() -> Clocks:
     return Clocks(lambda: time.time_ns() // 1_000_000, time.monotonic)
 
 
+async def checked_start(config: Config) -> tuple[int, Settings]:
+    """Partitions of the events topic and the settings. Raises ConfigError with the faults of both."""
+    faults: list[str] = []
+    settings, partitions = Settings(), 0
+    try:
+        settings = live_settings(config)
+    except ConfigError as error:
+        faults += error.faults
+    try:
+        partitions = await checked_partitions(config)
+    except ConfigError as error:
+        faults += error.faults
+    if faults:
+        raise ConfigError(faults)
+    return partitions, settings
+
+
 async def checked_partitions(config: Config) -> int:
     """Partitions of the events topic, once everything a role needs is there. Raises ConfigError with all faults."""
     topics = Topics(config.topic_prefix)
     admin = await log_admin.connect(config.connection())
     try:
-        faults = log_admin.codec_faults() + await log_admin.topic_faults(admin, topics.specs(config.horizon_ms))
+        faults = log_admin.codec_faults() + await log_admin.topic_faults(admin, topics.specs(config.events_retention_ms))
         counts = await log_admin.partition_counts(admin)
     finally:
         await admin.close()
@@ -122,9 +139,9 @@ def tame_collector() -> None:
 
 async def run_worker(config: Config) -> None:
     """The worker role: checks, then works until SIGTERM or SIGINT."""
-    partitions = await checked_partitions(config)
+    partitions, settings = await checked_start(config)
     registry = CollectorRegistry()
-    worker = Worker(worker_settings(config, partitions, live_settings(config)), clocks(), WorkerMetrics(registry))
+    worker = Worker(worker_settings(config, partitions, settings), clocks(), WorkerMetrics(registry))
     if config.metrics_port >= 0:
         port = serve(registry, config.metrics_host, config.metrics_port)
         log.info("metrics address=%s:%s", config.metrics_host, port)
