@@ -238,8 +238,9 @@ def summary(result: Result) -> Iterator[str]:
     )
     yield f"accepted     {result.judged.accepted:>8,}  late ones into closed panes {outcomes['closed']:,}"
     yield f"rejected     {sum(result.rejected.values()):>8,}  {_reasons(result.rejected)}"
-    for name, label in (("duplicate", "duplicates"), ("corrected", "corrections"), ("conflict", "conflicts")):
-        yield f"{label:<12} {outcomes[name]:>8,}"
+    yield f"duplicates   {outcomes['duplicate']:>8,}"
+    yield f"corrections  {outcomes['corrected']:>8,}  moves within a partition included"
+    yield f"conflicts    {outcomes['conflict']:>8,}"
     yield f"outdated     {outcomes['stale']:>8,}  a lower revision than one that was there"
     yield f"retractions  {result.retractions:>8,}  written by the worker, for moves"
     yield f"alerts       {result.transitions:>8,}  transitions"

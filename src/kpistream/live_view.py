@@ -31,7 +31,7 @@ from kpistream.log import admin as log_admin
 from kpistream.log.topics import Topics
 from kpistream.watching.plain import PlainLines
 from kpistream.watching.screen import Look, Screen, capture_svg
-from kpistream.watching.view import Choice, View
+from kpistream.watching.view import STALE_S, Choice, View
 
 _POLL_MS: Final = 200
 _FRAMES_A_SECOND: Final = 2
@@ -66,7 +66,7 @@ class Follower:
         for tp, records in fetched.items():
             for record in records:
                 if record.value:
-                    show.put(tp.topic == self._topics.alerts, record.value)
+                    show.put(tp.topic == self._topics.alerts, record.key or b"", record.value)
         return sum(map(len, fetched.values()))
 
     async def caught_up(self) -> bool:
@@ -83,31 +83,52 @@ class Show:
         self.transitions: set[str] = set()
         """Ids of all transitions seen."""
         self.held = True
-        """While true nothing is printed: what was there before is still being read."""
+        """While true nothing is shown: what was there before is still being read."""
+        self._before: dict[tuple[bool, bytes], bytes] = {}
+        """The newest record of each key that was there before."""
         self._now_ms = now_ms
+        self._old = False
         self._console = Console()
         self._lines = PlainLines(self.view, look.zone)
         self._live: Live | None = None
 
-    def put(self, alert: bool, value: bytes) -> None:
+    def put(self, alert: bool, key: bytes, value: bytes) -> None:
         """Take in a record of the readings or the alerts; one that is neither is passed over."""
         try:
             if alert:
                 transition = decode_transition(value)
                 self.transitions.add(transition.alert_id)
-                lines = self._lines.put_transition(transition)
-            else:
-                lines = self._lines.put_reading(decode_reading(value), _wall_ms())
+            reading = None if alert else decode_reading(value)
         except msgspec.MsgspecError:
             return
-        self._print(lines)
+        if self.held:
+            self._before[alert, key] = value
+        elif reading is None:
+            self._print(self._lines.put_transition(transition))
+        else:
+            self._print(self._lines.put_reading(reading, _wall_ms()))
+
+    def release(self) -> None:
+        """Show what was there before, the newest of everything, and from now on what comes."""
+        self.held = False
+        before, self._before = self._before, {}
+        for (alert, key), value in before.items():
+            self.put(alert, key, value)
+        self.draw()
 
     def draw(self) -> None:
         """Draw the screen again, or print the lines that have become due."""
         if self._live is not None:
             self._live.update(self.screen(), refresh=True)
         else:
-            self._print(self._lines.due(_wall_ms()))
+            self._print([*self._warning(), *self._lines.due(_wall_ms())])
+
+    def _warning(self) -> list[str]:
+        """One line when readings have stopped coming, once."""
+        newest_ms, was_old = self.view.newest_ms, self._old
+        age_s = 0.0 if newest_ms is None else (self._now_ms() - newest_ms) / 1000 / self.look.speed
+        self._old = age_s > STALE_S
+        return [f"warning: the newest reading is {age_s:.0f} s old"] if self._old and not was_old else []
 
     def screen(self) -> Screen:
         """The picture as it is now."""
@@ -126,7 +147,7 @@ class Show:
         self._console.print(self.screen())
 
     def _print(self, lines: list[str]) -> None:
-        if not self.held and self._live is None and not self._console.is_terminal:
+        if self._live is None and not self._console.is_terminal:
             for line in lines:
                 print(line, flush=True)
 
@@ -158,8 +179,8 @@ async def _follow(follower: Follower, show: Show, until: asyncio.Event) -> None:
     drawn_s = 0.0
     while not until.is_set():
         await follower.take(show)
-        if show.held:
-            show.held = not await follower.caught_up()
+        if show.held and await follower.caught_up():
+            show.release()
         if time.monotonic() - drawn_s >= 1 / _FRAMES_A_SECOND:
             show.draw()
             drawn_s = time.monotonic()
