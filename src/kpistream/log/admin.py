@@ -97,15 +97,15 @@ async def settled_faults(admin: AIOKafkaAdminClient, specs: tuple[TopicSpec, ...
     return faults
 
 
-_CHECKED: Final = ("cleanup.policy", "message.timestamp.type", "retention.ms")
+_CHECKED: Final = ("cleanup.policy", "message.timestamp.type", "retention.ms", "max.message.bytes")
 
 
 def _config_fault(topic: str, key: str, wanted: str, found: str | None) -> str | None:
     if key not in _CHECKED or found is None:
         return None
-    if key == "retention.ms":
-        short = int(found) >= 0 and int(found) < int(wanted)
-        return f"topic {topic!r}: {key} is {found} ms, at least {wanted} ms is needed" if short else None
+    if key in ("retention.ms", "max.message.bytes"):
+        short = 0 <= int(found) < int(wanted)
+        return f"topic {topic!r}: {key} is {found}, at least {wanted} is needed" if short else None
     same = sorted(found.split(",")) == sorted(wanted.split(","))
     return None if same else f"topic {topic!r}: {key} is {found!r}, must be {wanted!r}"
 

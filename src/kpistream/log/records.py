@@ -13,6 +13,8 @@ FIRST_TIMESTAMP: Final = "kpi-first-timestamp"
 HOP: Final = "kpi-hop"
 _ORIGINAL: Final = "kpi-original-"
 _DETAIL_LIMIT: Final = 1000
+_LETTER_LIMIT: Final = 15 << 20
+"""A larger value is cut, and says so; its coordinates lead to the whole."""
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -71,6 +73,10 @@ def dead_letter(record: LogRecord, rejected: EventRejected) -> Outgoing:
     }
     headers = [(name, text.encode("utf-8", "replace")) for name, text in about.items() if text]
     headers += [(_ORIGINAL + name, value) for name, value in record.headers]
+    value = record.value or b""
     if record.value is None:
         headers.append(("kpi-null-value", b"1"))
-    return Outgoing(record.key, record.value or b"", headers)
+    if len(value) > _LETTER_LIMIT:
+        headers.append(("kpi-cut-from-bytes", str(len(value)).encode()))
+        value = value[:_LETTER_LIMIT]
+    return Outgoing(record.key, value, headers)

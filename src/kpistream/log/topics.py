@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 _HOUR_MS: Final = 3_600_000
+DEAD_LETTER_BYTES: Final = 16 << 20
+"""Greatest dead letter: any record that a broker takes by default fits, with what is written beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,11 @@ class Topics:
             ),
             TopicSpec(
                 self.dead_letters,
-                (("cleanup.policy", "delete"), ("retention.ms", str(30 * 24 * _HOUR_MS))),
+                (
+                    ("cleanup.policy", "delete"),
+                    ("retention.ms", str(30 * 24 * _HOUR_MS)),
+                    ("max.message.bytes", str(DEAD_LETTER_BYTES)),
+                ),
                 False,
                 "refused records",
             ),
