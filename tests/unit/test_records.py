@@ -31,6 +31,7 @@ def test_forwarded_record_keeps_its_first_timestamp_and_counts_the_hop():
 def test_first_timestamp_is_never_later_than_the_record():
     assert first_timestamp_ms(record(headers=[("kpi-first-timestamp", b"99999999")])) == 1_000
     assert first_timestamp_ms(record(headers=[("kpi-first-timestamp", b"soon")])) == 1_000
+    assert first_timestamp_ms(record(headers=[("kpi-first-timestamp", None)])) == 1_000
 
 
 def test_dead_letter_keeps_bytes_key_headers_and_coordinates():

@@ -43,7 +43,7 @@ class Outgoing(NamedTuple):
 def first_timestamp_ms(record: LogRecord) -> int:
     """When the record was first appended, epoch ms: never later than its own timestamp."""
     for name, value in record.headers:
-        if name == FIRST_TIMESTAMP and value.isdigit():
+        if name == FIRST_TIMESTAMP and value and value.isdigit():
             return min(int(value[:15]), record.timestamp)
     return record.timestamp
 
