@@ -67,8 +67,9 @@ async def drain(job: Job) -> None:
         auto_offset_reset="earliest",
         enable_auto_commit=False,
     )
+    # zstd as in kpistream: aiokafka's lz4 takes 8 times the CPU.
     producer = AIOKafkaProducer(
-        bootstrap_servers=job.bootstrap, compression_type="lz4", linger_ms=20, acks="all", enable_idempotence=True
+        bootstrap_servers=job.bootstrap, compression_type="zstd", linger_ms=20, acks="all", enable_idempotence=True
     )
     await consumer.start()
     await producer.start()
