@@ -42,6 +42,7 @@ class WorkerMetrics:
         self.lag = gauge("kpistream_lag_records", "Records not yet acknowledged.", ["partition"])
         self.flush_seconds = histogram("kpistream_flush_seconds", "From snapshot to acknowledgement of one flush.")
         self.publish_seconds = histogram("kpistream_publish_seconds", "Waiting for the broker in one flush.")
+        self.commit_seconds = histogram("kpistream_commit_seconds", "One successful commit of offsets.")
         self.commit_age = gauge("kpistream_commit_age_seconds", "Since the last successful commit.", ["partition"])
         self.panes = gauge("kpistream_live_panes", "Live panes in memory.", ["partition"])
         self.state_bytes = gauge("kpistream_state_bytes", "Bytes of packed entries in memory.", ["partition"])

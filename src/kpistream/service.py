@@ -17,9 +17,10 @@ from kpistream.config import Config
 from kpistream.core.partition import PartitionSettings
 from kpistream.core.settings import Settings, read_settings
 from kpistream.errors import ConfigError
-from kpistream.history import tables
+from kpistream.history import ddl, tables
 from kpistream.history.sink import Sink, SinkSettings
-from kpistream.history.store import open_store
+from kpistream.history.store import Store, open_store
+from kpistream.history.writer import roster_insert
 from kpistream.log import admin as log_admin
 from kpistream.log.topics import Topics
 from kpistream.metrics import SinkMetrics, WorkerMetrics, serve
@@ -155,15 +156,28 @@ async def run_sink(config: Config) -> None:
     """The sink role: checks, then works until SIGTERM or SIGINT."""
     if not config.store:
         raise ConfigError("KPISTREAM_STORE: the sink needs a ClickHouse URL or a directory")
-    partitions = await checked_partitions(config)
+    partitions, settings = await checked_start(config)
     registry = CollectorRegistry()
     observer = SinkWatch(SinkMetrics(registry))
-    sink = Sink(sink_settings(config, partitions), lambda: open_store(config.store), time.monotonic, observer)
+    sink = Sink(sink_settings(config, partitions), lambda: store_with_roster(config, settings), time.monotonic, observer)
     if config.metrics_port >= 0:
         port = serve(registry, config.metrics_host, config.metrics_port)
         log.info("metrics address=%s:%s", config.metrics_host, port)
     stop_on_signals(sink.stop)
     await sink.run()
+
+
+def store_with_roster(config: Config, settings: Settings) -> Store:
+    """The opened store, with the roster as it is now in `kpi_roster`. Raises SinkUnavailable during an outage."""
+    store = open_store(config.store)
+    try:
+        ddl.check(store)
+        if settings.roster.tenants:
+            store.insert(roster_insert(time.time_ns() // 1_000_000, settings.roster))
+    except BaseException:
+        store.close()
+        raise
+    return store
 
 
 class SinkWatch:

@@ -241,6 +241,10 @@ class Worker:
             shard.partition.committed(offset)
             self._committed_at_s[partition] = self.clocks.steady_s()
 
+    def commit_took(self, seconds: float) -> None:
+        """A commit succeeded."""
+        self.metrics.commit_seconds.observe(seconds)
+
     def _acknowledge(self, partition: int, offset: int, generation: int) -> bool:
         self.progress_s = self.clocks.steady_s()
         return self._consumer.acknowledge(self.settings.topics.events, partition, offset, generation)

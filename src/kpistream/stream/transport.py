@@ -25,6 +25,9 @@ class CommitListener(Protocol):
     def committed(self, topic: str, partition: int, offset: int, generation: int) -> None:
         """The group committed `offset` (next to read) while `generation` was current."""
 
+    def commit_took(self, seconds: float) -> None:
+        """A successful commit took this long."""
+
     def failed(self, error: BaseException) -> None:
         """The process must stop without acknowledging anything more."""
 
@@ -159,6 +162,8 @@ class BatchConsumer(driver.Consumer):
     async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
         before = {tp: self._committed_offset[tp] for tp in offsets}
         generation = self.app.consumer_generation_id
+        clock = asyncio.get_running_loop().time
+        began_s = clock()
         committed = bool(await super()._commit_offsets(offsets, start_new_transaction))
         if generation != self.app.consumer_generation_id:
             return committed
@@ -166,6 +171,7 @@ class BatchConsumer(driver.Consumer):
             # Faust takes a refused commit for done (consumer.py, _commit_offsets); the tail would never be tried again.
             self._committed_offset.update(before)
             return False
+        self._listener.commit_took(clock() - began_s)
         for tp, offset in offsets.items():
             self._listener.committed(tp.topic, tp.partition, offset, generation)
         return True
