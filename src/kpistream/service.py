@@ -67,7 +67,8 @@ async def checked_partitions(config: Config) -> int:
     topics = Topics(config.topic_prefix)
     admin = await log_admin.connect(config.connection())
     try:
-        faults = log_admin.codec_faults() + await log_admin.topic_faults(admin, topics.specs(config.events_retention_ms))
+        specs = topics.specs(config.events_retention_ms)
+        faults = log_admin.codec_faults() + await log_admin.topic_faults(admin, specs)
         counts = await log_admin.partition_counts(admin)
     finally:
         await admin.close()
@@ -159,7 +160,8 @@ async def run_sink(config: Config) -> None:
     partitions, settings = await checked_start(config)
     registry = CollectorRegistry()
     observer = SinkWatch(SinkMetrics(registry))
-    sink = Sink(sink_settings(config, partitions), lambda: store_with_roster(config, settings), time.monotonic, observer)
+    told = sink_settings(config, partitions)
+    sink = Sink(told, lambda: store_with_roster(config, settings), time.monotonic, observer)
     if config.metrics_port >= 0:
         port = serve(registry, config.metrics_host, config.metrics_port)
         log.info("metrics address=%s:%s", config.metrics_host, port)
