@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from kpistream.core.measures import Contribution, Tally, add
+from kpistream.core.measures import Tally, add
 from kpistream.errors import ConfigError
 
 MINUTE_MS: Final = 60_000
@@ -156,6 +156,9 @@ def _span(begin: date, end: date, zone: str, day_starts_at_min: int) -> Window:
     return Window(day_start_ms(begin, zone, day_starts_at_min), day_start_ms(end, zone, day_starts_at_min))
 
 
+_NOTHING: Final[Mapping[int, int]] = {}
+
+
 class RunningWindow:
     """The sum of one agent's panes in a window, kept up to date by what enters, leaves and changes.
 
@@ -170,7 +173,7 @@ class RunningWindow:
         self.tally: Tally = {}
         """Sum over the panes in the window. Read it, do not change it."""
         self._pane_ms = pane_ms
-        self._panes: dict[int, Contribution] = {}
+        self._panes: dict[int, Mapping[int, int]] = {}
         self._starts: list[int] = []
 
     def put(self, start_ms: int, tally: Mapping[int, int]) -> bool:
@@ -180,18 +183,24 @@ class RunningWindow:
         """
         if not self.window.holds(start_ms):
             return False
-        new: Contribution = tuple(item for pair in sorted(tally.items()) for item in pair)
-        old = self._panes.get(start_ms, ())
-        if old == new:
+        old = self._panes.get(start_ms, _NOTHING)
+        if old == tally:
             return False
-        add(self.tally, old, -1)
-        add(self.tally, new)
-        if not new:
+        sums = self.tally
+        for number in old.keys() | tally.keys():
+            change = tally.get(number, 0) - old.get(number, 0)
+            if change:
+                total = sums.get(number, 0) + change
+                if total:
+                    sums[number] = total
+                else:
+                    del sums[number]
+        if not tally:
             self._forget(start_ms)
             return True
         if not old:
             insort(self._starts, start_ms)
-        self._panes[start_ms] = new
+        self._panes[start_ms] = dict(tally)
         return True
 
     def move_to(self, window: Window, panes: Mapping[int, Mapping[int, int]]) -> bool:
@@ -201,7 +210,8 @@ class RunningWindow:
         """
         leaving = self._leaving(window)
         for start_ms in leaving:
-            add(self.tally, self._panes[start_ms], -1)
+            leaves = self._panes[start_ms]
+            add(self.tally, tuple(item for pair in leaves.items() for item in pair), -1)
             self._forget(start_ms)
         old, self.window = self.window, window
         changed = bool(leaving)

@@ -34,6 +34,7 @@ _SINK_POLL_S = 2.0
 _TICK_S = 0.2
 _TICK_BEHIND_S = 0.01
 _STOP_LIMIT_S = 8.0
+_LOOPS_STOP_LIMIT_S = 1.5
 _SLICE = 1000
 """Records that are joined in one go: about 10 ms, in which nothing else runs."""
 
@@ -118,11 +119,10 @@ class Worker:
             stopping.cancel()
             if self._failure.done():
                 self._failure.result()
+            await _ended(tasks)  # first: a ticker that publishes through a stopped publisher would look like a failure
             await asyncio.wait_for(self._leave(), _STOP_LIMIT_S)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks, timeout=_STOP_LIMIT_S)
+            await _ended(tasks)
 
     def stop(self) -> None:
         """Ask for an orderly stop."""
@@ -290,3 +290,9 @@ class Worker:
             self._unknown_shown[name] = count
         for tenant, firing in add_counts((self.ticker.firing(), self.teams.firing())).items():
             self.metrics.alerts_firing.labels(tenant).set(firing)
+
+
+async def _ended(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=_LOOPS_STOP_LIMIT_S)

@@ -5,6 +5,8 @@ follows what changed or fell due, not the number of scopes.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Final
 
 from kpistream.core.measures import Tally
 from kpistream.core.roster import Roster
@@ -13,6 +15,10 @@ from kpistream.core.windows import LIVE_WINDOWS, RunningWindow, Window
 Panes = Mapping[int, Mapping[int, int]]
 Slot = tuple[str, str]
 """A scope's key (`tenant/scope`) and a window's name."""
+
+
+MOVES_A_LOOK: Final = 500
+"""Keys whose windows one look moves when a pane of time has passed: all at once would stop reading for seconds."""
 
 
 class LiveWindows:
@@ -24,9 +30,16 @@ class LiveWindows:
         """(key, window name, now_ms) -> the window."""
         self._windows: dict[str, dict[str, RunningWindow]] = {}
         self._moved_to = -1
+        self._to_move: dict[str, None] = {}
+        """Keys whose windows have not followed the last step of time yet."""
 
     def __contains__(self, key: str) -> bool:
         return key in self._windows
+
+    @property
+    def behind(self) -> bool:
+        """True when windows of some keys are still to be moved: the next look should not wait."""
+        return bool(self._to_move)
 
     def window(self, slot: Slot) -> RunningWindow:
         """The running window of a slot."""
@@ -41,10 +54,13 @@ class LiveWindows:
         touched: dict[Slot, None] = {}
         if self._moved_to != now_ms // self._pane_ms:
             self._moved_to = now_ms // self._pane_ms
-            for key in list(self._windows):
-                self._move(key, now_ms, panes_of(key), touched)
+            self._to_move = dict.fromkeys(self._windows)
+        for key in list(islice(self._to_move, MOVES_A_LOOK)):
+            self._move(key, now_ms, panes_of(key), touched)
         for key, start_ms in changed:
             panes = panes_of(key)
+            if key in self._to_move:
+                self._move(key, now_ms, panes, touched)
             if key not in self._windows:
                 self._begin(key, now_ms, panes, touched)
             tally = panes.get(start_ms, {})
@@ -62,6 +78,7 @@ class LiveWindows:
                 touched[key, name] = None
 
     def _move(self, key: str, now_ms: int, panes: Panes, touched: dict[Slot, None]) -> None:
+        del self._to_move[key]
         empty = True
         for name, running in self._windows[key].items():
             window = self._window_of(key, name, now_ms)

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from kpistream.core.alerts import alert_key, decode_transition, encode_transition, states_from_log
-from kpistream.core.measures import Tally, add
+from kpistream.core.measures import Contribution, Tally, add
 from kpistream.core.readings import About, Pacer, encode_reading, reading_key
 from kpistream.core.settings import Settings
 from kpistream.core.targets import TENANT_SCOPE, team_scope
@@ -48,6 +48,7 @@ class TeamSums:
         self.pacer: Pacer[Slot] = Pacer()
         self.catch_up_to = -1
         self.next_offset = 0
+        self._forget_at_ms = 0
 
     def put(self, value: bytes) -> None:
         """Take one record; an older version than the one that stands is ignored."""
@@ -60,10 +61,9 @@ class TeamSums:
             return
         self._versions[place] = (version, flat)
         team = self._settings.roster.team_of_scope(tenant, scope, start_ms)
+        change = _change(old, flat)
         for key in (f"{tenant}/{team_scope(team)}", f"{tenant}/{TENANT_SCOPE}"):
-            tally = self.panes.setdefault(key, {}).setdefault(start_ms, {})
-            add(tally, tuple(old), -1)
-            add(tally, tuple(flat))
+            add(self.panes.setdefault(key, {}).setdefault(start_ms, {}), change)
             self.changed.add((key, start_ms))
 
     def panes_of(self, key: str) -> dict[int, Tally]:
@@ -71,7 +71,10 @@ class TeamSums:
         return self.panes.get(key, {})
 
     def forget_before(self, limit_ms: int) -> None:
-        """Drop panes that no live window can reach any more."""
+        """Drop panes that no live window can reach any more; looks at all of them once for each pane of time."""
+        if limit_ms < self._forget_at_ms:
+            return
+        self._forget_at_ms = limit_ms + self._pane_ms
         for place in [place for place in self._versions if place[2] < limit_ms]:
             del self._versions[place]
         for by_start in self.panes.values():
@@ -91,6 +94,19 @@ class TeamSums:
             return About(tenant, scope, None, tenant)
         team = scope.partition(":")[2]
         return About(tenant, scope, team, self._settings.roster.team_name(tenant, team))
+
+
+def _change(old: list[int], new: list[int]) -> Contribution:
+    """What must be added to get from one flat tally to another."""
+    before = dict(zip(old[::2], old[1::2], strict=True))
+    out: list[int] = []
+    for number, value in zip(new[::2], new[1::2], strict=True):
+        difference = value - before.pop(number, 0)
+        if difference:
+            out += (number, difference)
+    for number, value in before.items():
+        out += (number, -value)
+    return tuple(out)
 
 
 class Teams(ConsumerRebalanceListener):  # type: ignore[misc]

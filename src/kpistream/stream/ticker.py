@@ -71,7 +71,7 @@ class Ticker:
 
     def _queued(self, shard: Shard) -> bool:
         view = self._views.get(shard.partition.number)
-        return view is not None and bool(view.queue)
+        return view is not None and (view.live.behind or bool(view.queue))
 
     async def _tick_shard(self, shard: Shard, now_ms: int) -> None:
         readings, transitions = self._look(shard, now_ms)
