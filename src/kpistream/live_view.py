@@ -144,7 +144,9 @@ class Show:
             self.draw()
             yield
         self._live = None
-        self._console.print(self.screen())
+        options = self._console.options
+        for line in self.screen().lines(options.max_width, ascii_only=options.ascii_only):  # all of it, however long
+            self._console.print(line, no_wrap=True, overflow="ellipsis")
 
     def _print(self, lines: list[str]) -> None:
         if self._live is None and not self._console.is_terminal:

@@ -200,6 +200,9 @@ def test_transition_that_arrives_twice_is_one_and_the_newest_comes_first():
 
     assert taken == [True, True, False, True]
     assert [each.sequence for each in view.alerts(2)] == [3, 2]
+    assert view.firing() == 1
+    assert view.put_transition(transition(4, to_state=State.OK))
+    assert view.firing() == 0
 
 
 @pytest.mark.parametrize(
@@ -249,7 +252,7 @@ def test_screen_of_one_agent():
         "north",
         "  Ana Ruiz     70  31.4 % (n 70) ✗  4:05 (n 22) ✓  13.6 % (n 22) -  1,234 EUR, 99 CHF  4.25 (n 12)",
         "",
-        "last alerts",
+        "last alerts  1 firing",
         "12:00:00  MISSED     Ana Ruiz: connect share 25.0 % (n 60), target >= 30.0 %",
         "target ✓ met  ✗ missed  - too few cases yet",
     ]

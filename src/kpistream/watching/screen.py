@@ -35,6 +35,9 @@ from kpistream.watching.figures import (
 from kpistream.watching.view import STALE_S, Team, View, fires
 
 _ALERTS: Final = 5
+_ALERTS_WHEN_LOW: Final = 2
+_LOW: Final = 32
+"""With fewer lines than this, room for agents is worth more than room for alerts."""
 _LEAST_NAME: Final = 10
 _ROOMY: Final = 100
 """Columns from which on nothing needs to be said shorter."""
@@ -91,7 +94,7 @@ class Screen:
     def lines(self, columns: int, height: int | None = None, *, ascii_only: bool = False) -> list[Text]:
         """The picture, line by line."""
         signs = _ASCII_SIGNS if ascii_only else _SIGNS
-        head, foot = [*self._head(columns), Text()], self._foot(columns, signs)
+        head, foot = [*self._head(columns), Text()], self._foot(columns, height, signs)
         blocks = self._view.teams(self._now_ms)
         totals = self._view.tenants(self._now_ms)
         if not blocks and not totals:
@@ -115,9 +118,11 @@ class Screen:
             return [line]
         return [line, Text(" ~ provisional: still catching up, numbers may be too small ", _WARNING)]
 
-    def _foot(self, columns: int, signs: dict[Mark, str]) -> list[Text]:
-        out = [Text("last alerts", "bold")]
-        for transition in self._view.alerts(_ALERTS):
+    def _foot(self, columns: int, height: int | None, signs: dict[Mark, str]) -> list[Text]:
+        low = height is not None and height < _LOW
+        firing = self._view.firing()
+        out = [Text.assemble(("last alerts", "bold"), (f"  {firing} firing" if firing else "", "red"))]
+        for transition in self._view.alerts(_ALERTS_WHEN_LOW if low else _ALERTS):
             state = (f"{state_words(transition):<9}", _STATE_STYLES.get(transition.to_state, ""))
             at = clock(transition.at_ms, self._look.zone)
             said = alert_words(transition, self._view.choice.window, short=columns < _ROOMY)
@@ -128,7 +133,7 @@ class Screen:
         ends = [legend, self._look.note] if self._look.note else [legend]
         if len("   ".join(ends)) <= columns:
             ends = ["   ".join(ends)]
-        out += [Text(line, "dim") for line in ends]
+        out += [Text(line, "dim") for line in (ends[:1] if low else ends)]
         return out
 
 

@@ -7,7 +7,7 @@ reading of a scope stands, whatever order they arrive in; a transition that arri
 from dataclasses import dataclass, field
 from typing import Final
 
-from kpistream.core.alerts import State, Transition
+from kpistream.core.alerts import State, Subject, Transition
 from kpistream.core.readings import Reading
 from kpistream.core.roster import UNASSIGNED
 from kpistream.core.targets import TENANT_SCOPE
@@ -68,6 +68,7 @@ class View:
         """When the newest reading was made, of any window; None before the first."""
         self._readings: dict[tuple[str, str], Reading] = {}
         self._alerts: dict[str, Transition] = {}
+        self._standing: dict[Subject, Transition] = {}
 
     def put_reading(self, reading: Reading) -> bool:
         """Take a reading in; True when it is to be shown and newer than what was there."""
@@ -85,6 +86,9 @@ class View:
         """Take a transition in; True when it is to be shown and new."""
         if not self.choice.takes_alert(transition) or transition.alert_id in self._alerts:
             return False
+        subject = Subject(transition.target, transition.tenant, transition.scope)
+        if subject not in self._standing or self._standing[subject].sequence < transition.sequence:
+            self._standing[subject] = transition
         self._alerts[transition.alert_id] = transition
         if len(self._alerts) > _KEPT_ALERTS:
             del self._alerts[min(self._alerts.values(), key=lambda each: each.at_ms).alert_id]
@@ -118,6 +122,10 @@ class View:
     def alerts(self, count: int) -> list[Transition]:
         """The last transitions, newest first."""
         return sorted(self._alerts.values(), key=lambda each: (each.at_ms, each.alert_id), reverse=True)[:count]
+
+    def firing(self) -> int:
+        """How many alerts fire, of every window."""
+        return sum(transition.to_state is State.FIRING for transition in self._standing.values())
 
 
 def _by_name(reading: Reading) -> tuple[bool, str, str]:
