@@ -13,13 +13,24 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from kpistream.history import tables
 from kpistream.history.store import open_store
@@ -33,6 +44,11 @@ PANE_MS: Final = 300_000
 ROOT: Final = Path(__file__).resolve().parents[2]
 KPISTREAM: Final = str(Path(sys.executable).with_name("kpistream"))
 _FIRST_TIMESTAMP: Final = "kpi-first-timestamp"
+_BUSY: Final = (
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+)
 
 
 class Sent(NamedTuple):
@@ -132,7 +148,9 @@ class System:
             **settings,
         }
         self._roles: list[Role] = []
-        self._admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+        address = {"bootstrap.servers": kafka.bootstrap}
+        self._admin = AdminClient(address)
+        self._consumer = Consumer({**address, "group.id": f"{name}-reader", "enable.auto.commit": False})
 
     def __enter__(self) -> "System":
         self.run("topics", "apply", "--partitions", str(self.partitions))
@@ -142,6 +160,7 @@ class System:
     def __exit__(self, *_: object) -> None:
         for role in self._roles:
             role.end()
+        self._consumer.close()
 
     # ---- processes
 
@@ -219,41 +238,55 @@ class System:
         assert producer.flush(LIMIT_S) == 0 and not failed
         return count
 
+    @contextmanager
+    def feeding(self, records: Iterable[Sent]) -> Iterator[None]:
+        """Produce in a thread, 400 records ten times a second at most, while the context does its worst."""
+        outcome: list[BaseException] = []
+
+        def feed() -> None:
+            try:
+                for batch in batched(records, 400):
+                    self.produce(batch)
+                    time.sleep(0.1)  # a load that lasts, nothing waits for it
+            except BaseException as error:
+                outcome.append(error)
+
+        thread = threading.Thread(target=feed, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join(LIMIT_S)
+        assert not thread.is_alive() and not outcome, outcome
+
     def read(self, name: str) -> list[Message]:
         """All records that a topic holds now, partition by partition."""
-        consumer = Consumer(
-            {"bootstrap.servers": self.kafka.bootstrap, "group.id": f"{self.prefix}reader", "enable.auto.commit": False}
-        )
         out: list[Message] = []
-        try:
-            for partition, end in self.ends(name).items():
-                tp = TopicPartition(self.topic(name), partition, 0)
-                low, _ = consumer.get_watermark_offsets(tp, timeout=10)
-                tp.offset = low
-                consumer.assign([tp])
-                next_offset = low
-                deadline_s = time.monotonic() + LIMIT_S
-                while next_offset < end:
-                    assert time.monotonic() < deadline_s, f"{name}[{partition}] ends at {next_offset}, not {end}"
-                    for message in consumer.consume(5000, timeout=0.5):
-                        assert message.error() is None, message.error()
-                        next_offset = message.offset() + 1
-                        out.append(message)
-                    if next_offset < end and consumer.position([tp])[0].offset >= end:
-                        break  # compaction has taken the last ones
-        finally:
-            consumer.close()
+        for partition, end in self.ends(name).items():
+            tp = TopicPartition(self.topic(name), partition)
+            tp.offset = next_offset = self._consumer.get_watermark_offsets(tp, timeout=30)[0]
+            self._consumer.assign([tp])
+            deadline_s = time.monotonic() + LIMIT_S
+            while next_offset < end:
+                assert time.monotonic() < deadline_s, f"{name}[{partition}] ends at {next_offset}, not {end}"
+                for message in self._consumer.consume(5000, timeout=0.5):
+                    assert message.error() is None, message.error()
+                    next_offset = message.offset() + 1
+                    out.append(message)
+                next_offset = max(next_offset, self._consumer.position([tp])[0].offset)  # compaction may take the last
+        self._consumer.unassign()
         return out
 
     def ends(self, name: str) -> dict[int, int]:
         """End offset of every partition of a topic."""
-        consumer = Consumer({"bootstrap.servers": self.kafka.bootstrap, "group.id": f"{self.prefix}reader"})
         topic = self.topic(name)
-        try:
-            partitions = self._admin.list_topics(topic, timeout=30).topics[topic].partitions
-            return {n: consumer.get_watermark_offsets(TopicPartition(topic, n), timeout=30)[1] for n in partitions}
-        finally:
-            consumer.close()
+        asked = self._admin.list_offsets(
+            {TopicPartition(topic, n): OffsetSpec.latest() for n in self._partitions_of(topic)}
+        )
+        return {tp.partition: future.result(timeout=30).offset for tp, future in asked.items()}
+
+    def _partitions_of(self, topic: str) -> list[int]:
+        return sorted(self._admin.list_topics(topic, timeout=30).topics[topic].partitions)
 
     def committed(self, group: str, name: str) -> dict[int, int]:
         """What a group has committed of a topic; 0 for nothing."""
@@ -267,7 +300,7 @@ class System:
     def until(self, what: str, condition: Callable[[], bool], *alive: Role, limit_s: float = LIMIT_S) -> None:
         """Wait for a condition while the named roles live."""
         deadline_s = time.monotonic() + limit_s
-        while not condition():
+        while not _holds(condition):
             for role in alive:
                 assert role.code is None, f"{role.log.name} ended with {role.code}:\n{role.end_of_log()}"
             logs = "\n".join(f"--- {role.log.name}\n{role.end_of_log()}" for role in self._roles)
@@ -334,6 +367,23 @@ class System:
         assert str(verdict) == str(Verdict(verdict.cells)), "\n".join(map(str, (verdict, *verdict.first)))
         assert verdict.cells > 0
         return seen
+
+
+def _holds(condition: Callable[[], bool]) -> bool:
+    """Whether it holds; a broker that is still busy with its own start does not say so."""
+    try:
+        return condition()
+    except KafkaException as error:
+        if error.args[0].code() not in _BUSY:
+            raise
+        return False
+
+
+def batched(records: Iterable[Sent], size: int) -> Iterator[list[Sent]]:
+    """The records in lists of `size`."""
+    each = iter(records)
+    while batch := list(islice(each, size)):
+        yield batch
 
 
 def raw(message: Message) -> Raw:
