@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,7 +88,7 @@ def test_watch_shows_what_is_there_then_what_comes() -> None:
         with process("watch", "--broker", broker.address, "--team", "a") as watch:
             there = until(watch, "ann")
             send(broker, [reading("cleo", 1, now_ms)], [fired("cleo", now_ms)])
-            came = until(watch, "alert") + until(watch, "cleo")
+            came = until(watch, "alert", "calls 1")
             watch.send_signal(signal.SIGINT)
             rest, _ = watch.communicate(timeout=30)
 
@@ -132,17 +133,19 @@ def process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
         running.kill()
 
 
-def until(running: subprocess.Popen[str], word: str) -> str:
-    """Everything up to the first line that holds the word."""
+def until(running: subprocess.Popen[str], *words: str) -> str:
+    """Everything up to the line with which all words have been seen; a process that is too slow is killed."""
     assert running.stdout is not None
-    out, end_s = "", time.monotonic() + PROMPT_S
-    while time.monotonic() < end_s:
-        line = running.stdout.readline()
-        out += line
-        if word in line:
-            return out
-        assert line, f"ended before {word!r}: {out}"
-    raise AssertionError(f"no {word!r} in {out}")
+    out, late = "", threading.Timer(PROMPT_S, running.kill)
+    late.start()
+    try:
+        while not all(word in out for word in words):
+            line = running.stdout.readline()
+            assert line, f"ended before {words}: {out}"
+            out += line
+    finally:
+        late.cancel()
+    return out
 
 
 def reading(agent: str, calls: int, now_ms: int, team: str = "a") -> Reading:
