@@ -266,7 +266,10 @@ class Worker:
 
     def lag(self, shard: Shard) -> int:
         """Records of the shard's partition that are not acknowledged yet; 0 when the end is not known."""
-        end = self.app.consumer.highwater(TP(self.settings.topics.events, shard.partition.number))
+        try:
+            end = self.app.consumer.highwater(TP(self.settings.topics.events, shard.partition.number))
+        except AssertionError:
+            end = None  # aiokafka asserts that it is assigned; its thread hears of a rebalance before we do
         return max(0, (end or 0) - max(0, shard.partition.at.acknowledged))
 
     def _show(self) -> None:
