@@ -26,10 +26,18 @@ class Bench:
         """True once the states in the log are known: before that nothing is judged."""
         self.holding: set[Slot] = set()
         """Slots with an alert that waits for its hold time."""
+        self._early: set[Slot] = set()
 
     def load(self, alerts: dict[Subject, Alert]) -> None:
         """Start from the states in the log."""
         self.alerts, self.loaded = alerts, True
+
+    def shown_too_early(self, provisional: bool) -> list[Slot]:
+        """Slots that were shown before they could be judged, once they can be; each once."""
+        if provisional or not self.loaded:
+            return []
+        early, self._early = list(self._early), set()
+        return early
 
     def look(
         self, live: LiveWindows, slots: Iterable[Slot], now_ms: int, provisional: bool
@@ -37,6 +45,7 @@ class Bench:
         """Readings of the slots, and the transitions that they cause. Provisional numbers are never judged."""
         readings: list[Reading] = []
         transitions: list[Transition] = []
+        early = provisional or not self.loaded
         for slot in slots:
             key, name = slot
             running = live.window(slot)
@@ -44,8 +53,10 @@ class Bench:
             limits = self._settings.roster.tenant(about.tenant).limits
             standing: dict[str, TargetReading] = {}
             self.holding.discard(slot)
+            if early:
+                self._early.add(slot)
             for target in self._targets(about, name):
-                if provisional or not self.loaded:
+                if early:
                     standing[target.name] = target_reading(target, State.NO_DATA, CATCHING_UP)
                     continue
                 judgement = judge(target, running.tally, limits)

@@ -174,8 +174,9 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
             slots = dict.fromkeys(
                 slot for slot in sums.live.look(now_ms, changed, sums.panes_of) if sums.pacer.changed(slot, now_ms)
             )
-            slots.update(dict.fromkeys((*sums.pacer.due(now_ms), *sums.bench.holding)))
             provisional = sums.next_offset < sums.catch_up_to
+            early = sums.bench.shown_too_early(provisional)
+            slots.update(dict.fromkeys((*sums.pacer.due(now_ms), *sums.bench.holding, *early)))
             due = [slot for slot in slots if slot[0] in sums.live]
             readings, transitions = sums.bench.look(sums.live, due, now_ms, provisional)
             publish, topics = self._ports.publisher.publish, self._ports.topics

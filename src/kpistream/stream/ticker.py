@@ -95,14 +95,15 @@ class Ticker:
         for slot in view.live.look(now_ms, changed, lambda key: KeyPanes(by_start, key)):
             if view.pacer.changed(slot, now_ms):
                 view.queue[slot] = None
-        for slot in (*view.pacer.due(now_ms), *view.bench.holding):
+        early = view.bench.shown_too_early(not shard.caught_up)
+        for slot in (*view.pacer.due(now_ms), *view.bench.holding, *early):
             view.queue[slot] = None
         now = list(view.queue)[:SLOTS_A_TICK]
         for slot in now:
             del view.queue[slot]
         slots = [slot for slot in now if slot[0] in view.live]
         readings, transitions = view.bench.look(view.live, slots, now_ms, provisional=not shard.caught_up)
-        if shard.caught_up and view.swept_pane != now_ms // self._shards.settings.pane_ms:
+        if shard.caught_up and view.bench.loaded and view.swept_pane != now_ms // self._shards.settings.pane_ms:
             view.swept_pane = now_ms // self._shards.settings.pane_ms
             transitions += view.bench.sweep(view.live, now_ms)
         return readings, transitions
