@@ -20,11 +20,14 @@ from kpistream.errors import ConfigError, EventRejected, KpistreamError, SinkUna
 
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
+_TALKATIVE = ("urllib3", "clickhouse_connect")
+"""Loggers that warn of what our own messages say in one line."""
+
 
 def main() -> None:
     """Entry point of the `kpistream` command."""
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="kpistream", standalone_mode=False)
     except click.exceptions.Exit as stop:
         code = stop.exit_code
     except click.ClickException as error:
@@ -57,6 +60,8 @@ class _Ordered(click.Group):
 def cli(verbose: bool) -> None:
     """Live, exact, explainable KPIs per agent from call, deal and survey events."""
     logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format=_LOG_FORMAT, stream=sys.stderr)
+    for name in () if verbose else _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _config(**overrides: Any) -> configuration.Config:
@@ -84,7 +89,7 @@ _store = click.option("--store", metavar="URL|DIR", help="ClickHouse URL, or dir
 @click.option("--store", required=True, metavar="DIR", help="Where history is kept; made when missing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the account and the report as JSON.")
 def try_(**options: Any) -> None:
-    """Run a file of records through the whole pipeline on embedded parts."""
+    """Run files through the whole pipeline, on embedded parts."""
     from kpistream import commands
 
     commands.try_command(**options)
@@ -103,7 +108,10 @@ def map_(file: Path) -> None:
 @click.argument("file", type=click.File("rb"))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def validate(file: Any, as_json: bool) -> None:
-    """Check events, one JSON object a line (- for standard input); nothing is sent."""
+    """Check events, one JSON object a line; nothing is sent.
+
+    FILE may be - for standard input. Exits 1 when any line is refused.
+    """
     from kpistream import commands
 
     raise click.exceptions.Exit(commands.validate_command(file, as_json))
@@ -163,7 +171,10 @@ def watch(broker: str | None, **options: Any) -> None:
 @click.option("--seed", type=int, default=1, show_default=True, help="Another floor, another day.")
 @click.option("--capture", metavar="FILE.svg", hidden=True, help="Write the last screen as a picture.")
 def demo(**options: Any) -> None:
-    """A simulated sales floor on embedded parts, live, with an honest account at the end."""
+    """A simulated sales floor on embedded parts, live.
+
+    At the end comes an account of what was sent, and whether every pane equals an independent recomputation.
+    """
     from kpistream import live_view
 
     raise click.exceptions.Exit(_run(live_view.demo_command(**options)))
@@ -210,9 +221,9 @@ def topics() -> None:
 
 @topics.command("apply", epilog="Example: kpistream topics apply --broker kafka:9092 --partitions 12 --replication 3")
 @_broker
-@click.option("--partitions", default=12, show_default=True, help="Partitions of events; may never change.")
-@click.option("--replication", default=1, show_default=True, help="Replicas of each partition; 3 in production.")
-def topics_apply(broker: str | None, partitions: int, replication: int) -> None:
+@click.option("--partitions", type=click.IntRange(1), help="Partitions of events; may never change.  [default: 12]")
+@click.option("--replication", type=click.IntRange(1), default=1, show_default=True, help="Replicas; 3 in production.")
+def topics_apply(broker: str | None, partitions: int | None, replication: int) -> None:
     """Make the topics that are missing, then check all."""
     from kpistream import commands
 
@@ -261,7 +272,10 @@ def load(broker: str | None, **options: Any) -> None:
 @cli.command(epilog="Example: kpistream check ./settings")
 @click.argument("directory", type=click.Path(exists=True, file_okay=False))
 def check(directory: str) -> None:
-    """Check roster and targets; every fault at once, as file:line key: fact."""
+    """Check roster and targets, all faults at once.
+
+    Prints every fault as file:line key: fact, and exits 1 when there is one.
+    """
     from kpistream import commands
 
     raise click.exceptions.Exit(commands.check_command(directory))

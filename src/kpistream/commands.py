@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 from zoneinfo import ZoneInfo
 
 import click
@@ -35,16 +35,19 @@ from kpistream.pipeline import PipelineSettings
 from kpistream.sources.mapping import Mapping, load_mapping
 from kpistream.trying import Files, Result, try_files
 
+DEFAULT_PARTITIONS: Final = 12
+"""Partitions of topics that nobody has said a number for."""
 _talk = Console(stderr=True)
 
 
 def _settings(directory: str | None) -> Settings:
-    return service.live_settings(Config(settings=directory or ""))
+    return service.live_settings(service.load_config(settings=directory))
 
 
 def _mapping(name: str | None, map_file: Path | None) -> Mapping:
     if (name is None) == (map_file is None):
-        raise click.UsageError("say how to read the files: either --as NAME or --map MAP.yaml")
+        given = "neither is given" if name is None else "both are given"
+        raise click.UsageError(f"say how to read the files, by --as NAME or by --map MAP.yaml: {given}")
     return load_mapping(name if name is not None else map_file or "")
 
 
@@ -82,6 +85,7 @@ def try_command(*, store: str, settings: str | None, as_json: bool, **options: A
 
     live = _settings(settings)
     files = _files(options, live.roster)
+    open_store(store, create=True).close()  # a store that cannot be used is found before anything is started
     with Bar() as bar:
         result = asyncio.run(try_files(files, PipelineSettings(store, live), bar))
     zone = options["zone"] or "UTC"
@@ -170,6 +174,9 @@ def report_command(*, store: str | None, settings: str | None, form: str | None,
     )
     with open_store(location) as history:
         found = report_agents(history, question, _names(live.roster))
+    if form is None and options["tenant"] is not None and not found.rows:
+        click.echo(f'history holds nothing of tenant "{options["tenant"]}" in this span', err=True)
+        return
     show: dict[str | None, Any] = {"json": render.as_json, "csv": render.as_csv, None: render.as_table}
     click.echo(show[form](found).rstrip("\n"))
 
@@ -186,10 +193,11 @@ def instant_ms(text: str | None, zone: str) -> int | None:
     """A date, a local time in `zone`, or an RFC 3339 time, as epoch ms. Raises ConfigError."""
     if text is None:
         return None
+    zone_of_name(zone)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise ConfigError(f"{text!r} is neither a date nor a time (2026-11-24 or 2026-11-24T09:00)") from error
+        raise ConfigError(f'"{text}" is neither a date nor a time (2026-11-24 or 2026-11-24T09:00)') from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=ZoneInfo(zone))
     return int(moment.timestamp() * 1000)
@@ -199,29 +207,51 @@ def kpis_command(as_json: bool) -> None:
     """`kpistream kpis`."""
     if as_json:
         rows = [
-            {"name": k.name, "unit": k.unit, "better": k.better, "definition": definition(k), "source": k.source}
-            for k in KPIS
+            {
+                "name": kpi.name,
+                "unit": kpi.unit,
+                "better": kpi.better,
+                "words": kpi.words,
+                "definition": definition(kpi),
+                "source": kpi.source,
+            }
+            for kpi in KPIS
         ]
         click.echo(json.dumps(rows, indent=2))
         return
-    table = Table("KPI", "unit", "better", "definition", box=None, pad_edge=False)
+    table = Table("KPI", "unit", "better", "definition", box=None, pad_edge=False, leading=1)
     for kpi in KPIS:
-        table.add_row(kpi.name, kpi.unit, kpi.better, definition(kpi))
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+        table.add_row(kpi.name, kpi.unit, kpi.better, f"{kpi.words}\n= {definition(kpi)}")
+    _print(table, 100)
 
 
-async def topics_apply_command(config: Config, partitions: int, replication: int) -> int:
-    """`kpistream topics apply`."""
+def _print(table: Table, width: int) -> None:
+    """The table on stdout, as wide as the terminal, or `width` where there is none; texts stand as they are."""
+    wide = None if sys.stdout.isatty() else width
+    console = Console(width=wide, markup=False, emoji=False, highlight=False)
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        click.echo(line.rstrip())
+
+
+async def topics_apply_command(config: Config, partitions: int | None, replication: int) -> int:
+    """`kpistream topics apply`; without a number of partitions it takes what is there, else the default."""
     admin = await log_admin.connect(config.connection())
     topics = Topics(config.topic_prefix)
     try:
         specs = topics.specs(config.events_retention_ms)
-        made = await log_admin.apply_topics(admin, specs, partitions, replication)
+        there = (await log_admin.partition_counts(admin)).get(topics.events)
+        if there is not None and partitions not in (None, there):
+            return _faults([f"topic {topics.events!r} has {there} partitions, not {partitions}: that may never change"])
+        made = await log_admin.apply_topics(admin, specs, there or partitions or DEFAULT_PARTITIONS, replication)
         for name in made:
             click.echo(f"made {name}")
         faults = await log_admin.settled_faults(admin, topics.specs(config.events_retention_ms))
     finally:
         await admin.close()
+    if not made and not faults:
+        click.echo(f"nothing to make: all topics are there and fit, {there} partitions")
     return _faults(faults)
 
 
@@ -255,7 +285,8 @@ def ddl_apply_command(config: Config) -> None:
 
 async def load_command(config: Config, *, settings: str | None, as_json: bool, **options: Any) -> None:
     """`kpistream load`."""
-    files = _files(options, _settings(settings or config.settings).roster)
+    files = _files(options, _settings(settings).roster)
+    await _check_log(config)
     with Bar() as bar:
         result = await load_files(config, files, bar)
     if as_json:
@@ -263,6 +294,19 @@ async def load_command(config: Config, *, settings: str | None, as_json: bool, *
     else:
         for line in account_lines(result):
             click.echo(line)
+
+
+async def _check_log(config: Config) -> None:
+    """Raises ConfigError unless the broker answers and has the topics that are written to."""
+    topics = Topics(config.topic_prefix)
+    admin = await log_admin.connect(config.connection())
+    try:
+        there = await log_admin.partition_counts(admin)
+    finally:
+        await admin.close()
+    missing = [name for name in (topics.events, topics.dead_letters) if name not in there]
+    if missing:
+        raise ConfigError([f"topic {name!r} is missing (make it with `kpistream topics apply`)" for name in missing])
 
 
 def check_command(directory: str) -> int:
@@ -296,10 +340,15 @@ def roster_unknown_command(config: Config, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
+    if not config.settings:
+        click.echo("no settings are named, so nobody is known\nhint: --settings DIR, or KPISTREAM_SETTINGS", err=True)
+    if not rows:
+        click.echo("nobody is unknown", err=True)
+        return
     table = Table("tenant", "agent", "events", "first seen", "last seen", box=None, pad_edge=False)
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
-    Console().print(table)
+    _print(table, 240)
 
 
 def _utc(at_ms: int) -> str:
@@ -310,8 +359,17 @@ async def roster_merge_command(
     config: Config, *, old: str, new: str, from_: str, zone: str, tenant: str, dry_run: bool
 ) -> None:
     """`kpistream roster merge`."""
+    if old == new:
+        raise click.UsageError(f'"{old}" cannot be merged into itself')
     from_ms = instant_ms(from_, zone) or 0
     with open_store(config.store) as store:
         events = list(moved_events(store, tenant, old, new, from_ms))
-    sent = 0 if dry_run else await publish_events(config, events)
-    click.echo(f"{len(events)} events of {old} since {from_}, {sent} corrections sent")
+    click.echo(f"{len(events)} events of {old} in tenant {tenant} since {_utc(from_ms)}")
+    if not events:
+        click.echo("nothing to move\nhint: kpistream roster unknown lists who has events, by tenant", err=True)
+    elif dry_run:
+        click.echo("dry run: nothing sent", err=True)
+    else:
+        await _check_log(config)
+        click.echo(f"{await publish_events(config, events)} corrections sent: they count for {new} now")
+        click.echo(f"hint: as an alias of {new}, {old} needs no second merge for what is loaded later", err=True)
