@@ -1,4 +1,4 @@
-"""Tail: reads a partition from its beginning to where it ends now."""
+"""Tail: reads partitions from given offsets to where they end now, without a group."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,21 +26,3 @@ async def read_on(connection: Mapping[str, Any], topic: str, starts: Mapping[int
     finally:
         await consumer.stop()
 
-
-async def read_to_end(connection: Mapping[str, Any], topic: str, partition: int) -> list[Any]:
-    """All records that the partition holds at the moment of the call, in order."""
-    consumer = AIOKafkaConsumer(**connection, enable_auto_commit=False, auto_offset_reset="earliest")
-    try:
-        await consumer.start()
-        tp = TopicPartition(topic, partition)
-        consumer.assign([tp])
-        end = (await consumer.end_offsets([tp]))[tp]
-        await consumer.seek_to_beginning(tp)
-        out: list[Any] = []
-        while await consumer.position(tp) < end:
-            out.extend(
-                record for records in (await consumer.getmany(tp, timeout_ms=500)).values() for record in records
-            )
-        return out
-    finally:
-        await consumer.stop()

@@ -5,8 +5,19 @@ No I/O here: the tickers hand in windows and publish what comes out.
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import Final
 
-from kpistream.core.alerts import Alert, Look, State, Subject, Transition, alert_after, step
+from kpistream.core.alerts import (
+    Alert,
+    Look,
+    State,
+    Subject,
+    Transition,
+    alert_after,
+    decode_transition,
+    states_from_log,
+    step,
+)
 from kpistream.core.readings import About, Reading, Shown, TargetReading, read, target_reading
 from kpistream.core.settings import Settings
 from kpistream.core.targets import CATCHING_UP, NOT_COVERED, Target, covers, judge
@@ -15,11 +26,16 @@ from kpistream.stream.live import LiveWindows, Slot
 _HOLDING = (State.PENDING, State.RECOVERING)
 
 
+AGENT_KINDS: Final = frozenset({"agent", "queue", "campaign"})
+TEAM_KINDS: Final = frozenset({"team", "tenant"})
+
+
 class Bench:
     """Judges slots for one partition and remembers the state of its alerts."""
 
-    def __init__(self, settings: Settings, about: Callable[[str, int], About]) -> None:
+    def __init__(self, settings: Settings, about: Callable[[str, int], About], kinds: frozenset[str]) -> None:
         self._settings = settings
+        self._kinds = kinds
         self._about = about
         self.alerts: dict[Subject, Alert] = {}
         self.loaded = False
@@ -28,9 +44,11 @@ class Bench:
         """Slots with an alert that waits for its hold time."""
         self._early: set[Slot] = set()
 
-    def load(self, alerts: dict[Subject, Alert]) -> None:
-        """Start from the states in the log."""
-        self.alerts, self.loaded = alerts, True
+    def load(self, values: Iterable[bytes]) -> None:
+        """Start from the states in the log, of the kinds of scope that are judged here."""
+        transitions = map(decode_transition, values)
+        mine = (each for each in transitions if each.scope.partition(":")[0] in self._kinds)
+        self.alerts, self.loaded = states_from_log(mine), True
 
     def shown_too_early(self, provisional: bool) -> list[Slot]:
         """Slots that were shown before they could be judged, once they can be; each once."""

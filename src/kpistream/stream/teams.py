@@ -15,15 +15,15 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
-from kpistream.core.alerts import alert_key, decode_transition, encode_transition, states_from_log
+from kpistream.core.alerts import alert_key, encode_transition
 from kpistream.core.measures import Contribution, Tally, add
 from kpistream.core.readings import About, Pacer, encode_reading, reading_key
 from kpistream.core.settings import Settings
 from kpistream.core.targets import TENANT_SCOPE, team_scope
 from kpistream.core.windows import Window, window_at
 from kpistream.log.records import Outgoing
-from kpistream.log.tail import read_to_end
-from kpistream.stream.judging import Bench
+from kpistream.log.tail import read_on
+from kpistream.stream.judging import TEAM_KINDS, Bench
 from kpistream.stream.live import LiveWindows, Slot
 from kpistream.stream.ticker import TickerPorts, add_counts
 
@@ -44,7 +44,7 @@ class TeamSums:
         """Tallies by team key (`tenant/team:NAME`, `tenant/tenant`), then pane start."""
         self.changed: set[tuple[str, int]] = set()
         self.live = LiveWindows(pane_ms, self._window)
-        self.bench = Bench(settings, self._about)
+        self.bench = Bench(settings, self._about, TEAM_KINDS)
         self.pacer: Pacer[Slot] = Pacer()
         self.catch_up_to = -1
         self.next_offset = 0
@@ -154,11 +154,13 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Read each partition from its beginning: the topic is the state."""
         assert self._consumer is not None
-        for tp in assigned:
+        tps = list(assigned)
+        ends = await self._consumer.end_offsets(tps)
+        alerts = await read_on(self._ports.connection, self._ports.topics.alerts, {tp.partition: 0 for tp in tps})
+        for tp in tps:
             sums = TeamSums(self._settings, self._pane_ms)
-            sums.catch_up_to = (await self._consumer.end_offsets([tp]))[tp]
-            records = await read_to_end(self._ports.connection, self._ports.topics.alerts, tp.partition)
-            sums.bench.load(states_from_log(decode_transition(r.value) for r in records if r.value))
+            sums.catch_up_to = ends[tp]
+            sums.bench.load(record.value for record in alerts[tp.partition] if record.value)
             # Only now, and before the seek: what is fetched without a place to put it would be lost.
             self._sums[tp.partition] = sums
             await self._consumer.seek_to_beginning(tp)

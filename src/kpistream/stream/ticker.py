@@ -11,15 +11,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from kpistream.core.alerts import alert_key, decode_transition, encode_transition, states_from_log
+from kpistream.core.alerts import alert_key, encode_transition
 from kpistream.core.readings import About, Pacer, Reading, encode_reading, reading_key
 from kpistream.core.settings import Settings
 from kpistream.log.publisher import Publisher
 from kpistream.log.records import Outgoing
-from kpistream.log.tail import read_to_end
+from kpistream.log.tail import read_on
 from kpistream.log.topics import Topics
 from kpistream.metrics import WorkerMetrics
-from kpistream.stream.judging import Bench
+from kpistream.stream.judging import AGENT_KINDS, Bench
 from kpistream.stream.live import KeyPanes, LiveWindows, Slot, scope_window
 from kpistream.stream.state import Shard, Shards
 
@@ -115,7 +115,7 @@ class Ticker:
             live = LiveWindows(
                 self._shards.settings.pane_ms, scope_window(self._settings.roster, self._shards.settings.pane_ms)
             )
-            view = self._views[number] = _View(shard.generation, live, Bench(self._settings, self._about))
+            view = self._views[number] = _View(shard.generation, live, Bench(self._settings, self._about, AGENT_KINDS))
             shard.changed.update((pane.key, pane.start_ms) for pane in shard.partition.live_panes())
             task = asyncio.ensure_future(self._load(view, number))
             self._loading.add(task)
@@ -124,8 +124,8 @@ class Ticker:
 
     async def _load(self, view: _View, number: int) -> None:
         try:
-            records = await read_to_end(self._ports.connection, self._ports.topics.alerts, number)
-            view.bench.load(states_from_log(decode_transition(r.value) for r in records if r.value))
+            records = await read_on(self._ports.connection, self._ports.topics.alerts, {number: 0})
+            view.bench.load(record.value for record in records[number] if record.value)
         except asyncio.CancelledError:
             raise
         except BaseException as error:
