@@ -28,6 +28,8 @@ class Floor:
     partitions: int = 4
     history_ms: int = 2 * HOUR_MS
     late_share: float = 0.01
+    crew: str = "agent"
+    """What the names of agents and queues begin with."""
     made: int = 0
     _events: list[dict[str, Any]] = field(default_factory=list)
 
@@ -41,6 +43,12 @@ class Floor:
             kind = chance.choices(kinds, weights=(900, 20, 30, 30, 5, 15))[0] if self._events else self._fresh
             yield kind()
 
+    def fresh(self, count: int) -> Iterator[Sent]:
+        """`count` records that are each a plain event of its own."""
+        for _ in range(count):
+            self._fresh()
+            yield self._sent(self._events[-1])
+
     def one_each(self) -> list[Sent]:
         """One more event for every place (scope and pane) that any event so far named."""
         places = {}
@@ -53,7 +61,7 @@ class Floor:
 
     def _fresh(self) -> Sent:
         chance = self._random
-        agent: str | None = f"agent-{chance.randrange(self.agents)}"
+        agent: str | None = f"{self.crew}-{chance.randrange(self.agents)}"
         back_ms = chance.randrange(self.history_ms)
         if chance.random() < self.late_share:
             back_ms += chance.randrange(2, 10) * 24 * HOUR_MS
@@ -62,7 +70,7 @@ class Floor:
         if what < 0.80:
             event = self._call(agent, None, at_ms)
         elif what < 0.85:
-            event = self._call(None, f"queue-{chance.randrange(4)}", at_ms)
+            event = self._call(None, f"{self.crew}-queue-{chance.randrange(4)}", at_ms)
         elif what < 0.93:
             event = self._deal(agent, at_ms)
         else:
@@ -99,7 +107,7 @@ class Floor:
         event["moved_from"] = {**left, "occurred_at": old[own]}
         event["revision"] = event.get("revision", 0) + 1
         if event.get("agent_id") is None or self._random.random() < 0.5:
-            event["agent_id"] = f"agent-{self._random.randrange(self.agents)}"
+            event["agent_id"] = f"{self.crew}-{self._random.randrange(self.agents)}"
         else:
             shift_ms = self._random.choice((-1, 1)) * self._random.randrange(1, 6) * PANE_MS
             shift_ms = min(shift_ms, self.now_ms - event[own])
