@@ -6,10 +6,12 @@ which the records were read and are ignored in another.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, cast
 
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
@@ -113,6 +115,16 @@ class BatchConsumer(driver.Consumer):
                 self._read_offset[tp] = None
                 await self._seek(tp, await self._expected(tp))
 
+    async def _seek(self, partition: TP, offset: int) -> None:
+        """Seek in the thread that fetches.
+
+        Faust seeks from the main thread (faust/transport/drivers/aiokafka.py, seek): aiokafka's fetcher, interrupted
+        between two lines, then fails with KeyError, or puts its own position back and the seek is lost.
+        """
+        thread = self._thread
+        with contextlib.suppress(IllegalStateError):  # the partition has just gone; its next assignment seeks itself
+            await thread.call_thread(thread._ensure_consumer().seek, partition, offset)
+
     async def _unread(self, tp: TP, fetched: list[Any]) -> list[Any]:
         """Records not read before. A hole at the head of the events topic means that retention was faster."""
         expected = self._read_offset[tp]
@@ -181,6 +193,7 @@ class BatchConsumer(driver.Consumer):
         for tp in revoked:
             self._done.pop(tp, None)
             self.starts.pop(tp, None)
+            self._holes.pop(tp, None)
         await super().on_partitions_revoked(revoked)
 
 
