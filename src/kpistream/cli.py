@@ -34,6 +34,7 @@ def main() -> None:
         error.show()
         code = 2
     except click.Abort:
+        click.echo("stopped", err=True)
         code = 130
     except ConfigError as error:
         for fault in error.faults:
