@@ -258,7 +258,7 @@ async def topics_apply_command(config: Config, partitions: int | None, replicati
 async def topics_verify_command(config: Config) -> int:
     """`kpistream topics verify`."""
     try:
-        partitions = await service.checked_partitions(config)
+        partitions = await service.checked_partitions(config, write=False)
     except ConfigError as error:
         return _faults(list(error.faults))
     click.echo(f"fit: {partitions} partitions")

@@ -62,8 +62,11 @@ async def checked_start(config: Config) -> tuple[int, Settings]:
     return partitions, settings
 
 
-async def checked_partitions(config: Config) -> int:
-    """Partitions of the events topic, once everything a role needs is there. Raises ConfigError with all faults."""
+async def checked_partitions(config: Config, *, write: bool = True) -> int:
+    """Partitions of the events topic, once everything a role needs is there. Raises ConfigError with all faults.
+
+    The first role to start puts pane size and partition count on record; with `write` False nobody does.
+    """
     topics = Topics(config.topic_prefix)
     admin = await log_admin.connect(config.connection())
     try:
@@ -74,7 +77,7 @@ async def checked_partitions(config: Config) -> int:
         await admin.close()
     partitions = counts.get(topics.events, 0)
     if not faults:
-        faults = await log_admin.cluster_faults(config.connection(), topics, config.pane_ms, partitions)
+        faults = await log_admin.cluster_faults(config.connection(), topics, config.pane_ms, partitions, write=write)
     if faults:
         raise ConfigError(faults)
     return partitions

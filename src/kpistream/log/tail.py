@@ -25,4 +25,3 @@ async def read_on(connection: Mapping[str, Any], topic: str, starts: Mapping[int
                 out[tp.partition].extend(records)
     finally:
         await consumer.stop()
-
