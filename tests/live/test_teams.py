@@ -2,6 +2,7 @@
 
 import json
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,15 @@ targets:
 """
 
 
+@cache
+def at_ms() -> int:
+    """When all calls of this file ended."""
+    return int(time.time() * 1000) - 60_000
+
+
 def call(number: int, agent: str | None, revision: int = 0, left: str | None = None) -> Sent:
     """A call of 60 s talk that ended a minute ago; `left`: the agent that it is moved from."""
-    at_ms = AT_MS
+    ended_ms = at_ms()
     event: dict[str, Any] = {
         "type": "call.ended",
         "tenant": "acme",
@@ -36,20 +43,17 @@ def call(number: int, agent: str | None, revision: int = 0, left: str | None = N
         "event_id": str(number),
         "revision": revision,
         "direction": "inbound",
-        "started_at": at_ms - 60_000,
-        "ended_at": at_ms,
+        "started_at": ended_ms - 60_000,
+        "ended_at": ended_ms,
     }
     if agent is None:
         event.update(queue="sales", outcome="abandoned")
     else:
-        event.update(agent_id=agent, outcome="connected", answered_at=at_ms - 60_000, talk_ms=60_000)
+        event.update(agent_id=agent, outcome="connected", answered_at=ended_ms - 60_000, talk_ms=60_000)
     if left is not None:
-        event["moved_from"] = {"agent_id": left, "occurred_at": at_ms}
+        event["moved_from"] = {"agent_id": left, "occurred_at": ended_ms}
     key = f"acme/agent:{agent}" if agent else "acme/queue:sales"
     return Sent(key.encode(), json.dumps(event).encode())
-
-
-AT_MS = int(time.time() * 1000) - 60_000
 
 
 def calls_shown(system: System) -> dict[str, tuple[int, int]]:
