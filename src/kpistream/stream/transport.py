@@ -27,6 +27,12 @@ class CommitListener(Protocol):
     def committed(self, topic: str, partition: int, offset: int, generation: int) -> None:
         """The group committed `offset` (next to read) while `generation` was current."""
 
+    def begins(self, partition: int, offset: int) -> None:
+        """Reading of a partition begins at `offset` in this assignment."""
+
+    def revoked(self) -> None:
+        """The partitions may be somebody else's until they are assigned again."""
+
     def commit_took(self, seconds: float) -> None:
         """A successful commit took this long."""
 
@@ -62,7 +68,8 @@ class BatchConsumer(driver.Consumer):
                 if records is None or self.should_stop:
                     continue
                 if not self.flow_active:
-                    await self.perform_seek()
+                    with contextlib.suppress(IllegalStateError):  # rebalanced in between; its recovery seeks again
+                        await self.perform_seek()
                     continue
                 await self._deliver(records, active)
         except asyncio.CancelledError:
@@ -98,10 +105,11 @@ class BatchConsumer(driver.Consumer):
 
     async def _expected(self, tp: TP) -> int:
         """The next offset to read: the committed one, or the oldest there is."""
-        offset = self._read_offset[tp]
-        if offset is None:
-            offset = self._read_offset[tp] = (await self.earliest_offsets(tp)).get(tp) or 0
-        return int(offset)
+        if self._read_offset[tp] is None:
+            oldest = (await self.earliest_offsets(tp)).get(tp) or 0
+            if self._read_offset[tp] is None:  # a seek may have come in between
+                self._read_offset[tp] = oldest
+        return int(self._read_offset[tp] or 0)
 
     async def perform_seek(self) -> None:
         """Go to the committed offsets; where there is none, to the oldest record.
@@ -114,6 +122,8 @@ class BatchConsumer(driver.Consumer):
             if tp.topic == self._events_topic and not self._read_offset[tp]:
                 self._read_offset[tp] = None
                 await self._seek(tp, await self._expected(tp))
+            if tp.topic == self._events_topic:
+                self._listener.begins(tp.partition, await self._expected(tp))
 
     async def _seek(self, partition: TP, offset: int) -> None:
         """Seek in the thread that fetches.
@@ -194,6 +204,7 @@ class BatchConsumer(driver.Consumer):
             self._done.pop(tp, None)
             self.starts.pop(tp, None)
             self._holes.pop(tp, None)
+        self._listener.revoked()
         await super().on_partitions_revoked(revoked)
 
 
