@@ -214,7 +214,7 @@ class SinkWatch:
 @asynccontextmanager
 async def watched(worker: Worker, limit_s: float) -> AsyncIterator[None]:
     """A watchdog over the worker and the running event loop, while the context lasts."""
-    pulse = Pulse(time.monotonic(), lambda: worker.progress_s)
+    pulse = Pulse(time.monotonic(), lambda: worker.standing.progress_s)
     watchdog = Watchdog(pulse, time.monotonic, limit_s)
 
     async def beat() -> None:

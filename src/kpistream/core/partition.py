@@ -228,10 +228,9 @@ class Partition:
         self.at.joined_newest_ms = max(self.at.joined_newest_ms, newest_ms)
 
     def _accept_closed(self, event: Accepted, offset: int) -> Outcome:
-        if not self.settings.history:
-            return Outcome.CLOSED
-        place = Place(event.key, event.start_ms)
-        self.at.marks[place] = max(offset, self.at.marks.get(place, NOTHING))
+        if self.settings.history:
+            place = Place(event.key, event.start_ms)
+            self.at.marks[place] = max(offset, self.at.marks.get(place, NOTHING))
         if event.moved_from is not None:
             self.at.retractions[Retraction(event.identity, event.rank, event.moved_from)] = None
         self._retract_below(event.identity, event.rank)

@@ -57,7 +57,7 @@ def forwarded(record: LogRecord, key: str) -> Outgoing:
     """The record as it is sent on to the partition of `key` (`tenant/scope`)."""
     kept = [(name, value) for name, value in record.headers if name != FIRST_TIMESTAMP]
     first = (FIRST_TIMESTAMP, str(first_timestamp_ms(record)).encode())
-    return Outgoing(key.encode("utf-8", "surrogatepass"), record.value, [*kept, first, (HOP, b"1")])
+    return Outgoing(key.encode("utf-8", "surrogatepass"), record.value, [*kept, first, (HOP, b"1")], record.timestamp)
 
 
 def dead_letter(record: LogRecord, rejected: EventRejected) -> Outgoing:

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from kpistream.core.partition import NOTHING, PartitionSettings
@@ -23,6 +24,7 @@ from kpistream.metrics import WorkerMetrics
 from kpistream.stream.app import AppSettings, WorkerApp, make_app
 from kpistream.stream.decode import Decoder, Intake
 from kpistream.stream.flush import Flusher, FlushPorts, FlushSettings
+from kpistream.stream.standing import Standing
 from kpistream.stream.state import Shard
 from kpistream.stream.teams import Teams
 from kpistream.stream.ticker import Ticker, TickerPorts, add_counts
@@ -83,16 +85,15 @@ class Worker:
         self.ticker = Ticker(self.shards, settings.live, tickers)
         keep_ms = settings.partition.horizon_ms
         self.teams = Teams(settings.live, tickers, settings.partition.pane_ms, keep_ms, settings.teams_group)
-        self.progress_s = clocks.steady_s()
-        """When something was acknowledged, or there was nothing to do, last."""
+        self.standing = Standing(self.shards, metrics, self._end_of, clocks.now_ms, clocks.steady_s)
         pane_ms = settings.partition.pane_ms
         self._reader = EventReader(pane_ms, settings.app.partitions)
         self._decoder = Decoder(self._reader, pane_ms)
         self._unknown_shown: dict[str, int] = {}
         self._failure: asyncio.Future[None] | None = None
         self._stop = asyncio.Event()
+        self._started = False
         self._sink_offsets: dict[int, int] = {}
-        self._committed_at_s: dict[int, float] = {}
 
     # ---- life
 
@@ -102,13 +103,12 @@ class Worker:
         self.app.agent(self.app.events, name="kpistream.agents.events")(self._consume)
         await self.publisher.start()
         self.app.finalize()
-        await self.app.start()
         loops: list[Callable[[], Awaitable[None]]] = [
+            self._app_loop,
             self._flush_loop,
             self._sink_loop,
             self._tick_loop,
             self._show_loop,
-            self._app_loop,
             self.teams.run,
         ]
         tasks = [asyncio.ensure_future(self._guard(loop)) for loop in loops]
@@ -129,9 +129,12 @@ class Worker:
         self._stop.set()
 
     async def _leave(self) -> None:
-        self.app.consumer.stop_flow()
-        await self.flusher.drain()
-        await self.app.consumer.commit()
+        if self._started:
+            self.app.consumer.stop_flow()
+            await self.flusher.drain()
+            if self._failure is not None and self._failure.done():
+                self._failure.result()
+            await self.app.consumer.commit()
         await self.app.stop()
         await self.publisher.stop()
         log.info("worker left group=%s", self.settings.app.group)
@@ -214,7 +217,12 @@ class Worker:
         panes = [TopicPartition(self.settings.topics.panes, n) for n in range(self.settings.app.partitions)]
         try:
             while True:
-                offsets = await admin.list_consumer_group_offsets(self.settings.sink_group, partitions=panes)
+                try:
+                    offsets = await admin.list_consumer_group_offsets(self.settings.sink_group, partitions=panes)
+                except (KafkaError, OSError) as error:
+                    # Only tombstones wait for this: a broker that restarts must not end a worker.
+                    log.warning("sink offsets not read, will try again error=%r", error)
+                    offsets = {}
                 for tp, committed in offsets.items():
                     if committed.offset >= 0:
                         self._sink_offsets[tp.partition] = committed.offset
@@ -223,7 +231,9 @@ class Worker:
             await admin.close()
 
     async def _app_loop(self) -> None:
-        """Faust ends on its own only when something in it has crashed."""
+        """Faust starts, which takes as long as the first recovery; it ends on its own only when it has crashed."""
+        await self.app.start()
+        self._started = True
         await self.app.wait_until_stopped()
         if not self._stop.is_set():
             raise RuntimeError(f"the stream application stopped: {self.app.crash_reason!r}") from self.app.crash_reason
@@ -239,14 +249,24 @@ class Worker:
         shard = self.shards.get(partition)
         if shard is not None and shard.generation == generation and topic == self.settings.topics.events:
             shard.partition.committed(offset)
-            self._committed_at_s[partition] = self.clocks.steady_s()
+            self.standing.committed(partition)
+
+    def begins(self, partition: int, offset: int) -> None:
+        """Where reading begins in this assignment: what lies before was acknowledged by somebody."""
+        self.shards.shard(partition).begins_at = offset
+
+    def revoked(self) -> None:
+        """A rebalance has begun: nothing is accepted, flushed or judged until the next assignment."""
+        for shard in self.shards.values():
+            shard.revoked = True
 
     def commit_took(self, seconds: float) -> None:
         """A commit succeeded."""
         self.metrics.commit_seconds.observe(seconds)
 
     def _acknowledge(self, partition: int, offset: int, generation: int) -> bool:
-        self.progress_s = self.clocks.steady_s()
+        if self._failure is not None and self._failure.done():
+            return False
         return self._consumer.acknowledge(self.settings.topics.events, partition, offset, generation)
 
     def _sink_committed(self, partition: int) -> int | None:
@@ -264,33 +284,19 @@ class Worker:
         metrics.late.inc(intake.late)
         metrics.forwarded.inc(intake.forwarded)
 
-    def lag(self, shard: Shard) -> int:
-        """Records of the shard's partition that are not acknowledged yet; 0 when the end is not known."""
+    def _end_of(self, partition: int) -> int | None:
         try:
-            end = self.app.consumer.highwater(TP(self.settings.topics.events, shard.partition.number))
+            return cast(int | None, self.app.consumer.highwater(TP(self.settings.topics.events, partition)))
         except AssertionError:
-            end = None  # aiokafka asserts that it is assigned; its thread hears of a rebalance before we do
-        return max(0, (end or 0) - max(0, shard.partition.at.acknowledged))
+            return None  # aiokafka asserts that it is assigned; its thread hears of a rebalance before we do
 
     def _show(self) -> None:
-        now_ms, steady_s, lagging = self.clocks.now_ms(), self.clocks.steady_s(), False
-        for shard in self.shards.held():
-            label = str(shard.partition.number)
-            lag = self.lag(shard)
-            lagging = lagging or lag > 0
-            self.metrics.lag.labels(label).set(lag)
-            panes = list(shard.partition.live_panes())
-            self.metrics.panes.labels(label).set(len(panes))
-            self.metrics.state_bytes.labels(label).set(sum(pane.size for pane in panes))
-            if shard.partition.frontier_ms > 0:
-                self.metrics.frontier_age.labels(label).set((now_ms - shard.partition.frontier_ms) / 1000)
-            if shard.partition.number in self._committed_at_s:
-                self.metrics.commit_age.labels(label).set(steady_s - self._committed_at_s[shard.partition.number])
-        if not lagging:
-            self.progress_s = steady_s
+        self.standing.look()
+        self.ticker.forget_lost()
         for name, count in self._reader.decoder.unknown.items():
             self.metrics.unknown_fields.labels(name).inc(count - self._unknown_shown.get(name, 0))
             self._unknown_shown[name] = count
+        self.metrics.alerts_firing.clear()
         for tenant, firing in add_counts((self.ticker.firing(), self.teams.firing())).items():
             self.metrics.alerts_firing.labels(tenant).set(firing)
 

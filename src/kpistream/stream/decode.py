@@ -92,7 +92,7 @@ class Decoder:
         """Outcomes that also leave a dead letter."""
         if outcome is Outcome.CONFLICT:
             shard.dead_letters.append(dead_letter(record, _conflict(shard, event)))
-        elif not shard.partition.settings.history:
+        elif not shard.partition.settings.history and not event.retracts:
             detail = f"pane {event.start_ms} ms of {event.key!r} is closed and there is no history"
             shard.dead_letters.append(dead_letter(record, EventRejected(Reason.CLOSED, detail, _CLOSED_HINT)))
 

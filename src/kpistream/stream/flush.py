@@ -36,8 +36,12 @@ class FlushSettings:
     """Records that may wait for a flush of one partition before reading pauses."""
 
 
-def retraction_record(retraction: Retraction) -> Outgoing:
-    """The retraction as a record of the events topic, keyed by the place that is left."""
+def retraction_record(retraction: Retraction, timestamp_ms: int) -> Outgoing:
+    """The retraction as a record of the events topic, keyed by the place that is left.
+
+    `timestamp_ms` is that of the records that caused it. A topic with LogAppendTime overwrites it; the embedded broker
+    keeps it, and a frontier must not jump to the wall clock there.
+    """
     tenant, source, kind, event_id = retraction.identity.split("/", 3)
     epoch, revision, digest = rank_parts(retraction.rank)
     value = {
@@ -52,7 +56,7 @@ def retraction_record(retraction: Retraction) -> Outgoing:
         "scope": retraction.place.scope,
         "start_ms": retraction.place.start_ms,
     }
-    return Outgoing(retraction.place.key.encode(), msgspec.json.encode(value))
+    return Outgoing(retraction.place.key.encode(), msgspec.json.encode(value), (), timestamp_ms)
 
 
 def sum_record(change: PaneSum) -> Outgoing:
@@ -91,11 +95,15 @@ class Flusher:
         self._partitions = 0
         self._published_to: dict[int, int] = {}
         self._done = asyncio.Event()
+        self._broken: BaseException | None = None
+        """What the first failed flush failed with: what it held is in nobody's hands, so none may follow it."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start_due(self, partitions: int) -> None:
         """Start a flush for every shard that has something and none in flight."""
         self._partitions = partitions
+        if self._broken is not None:
+            return
         for shard in self._shards.held():
             number = shard.partition.number
             held_back = not self._ports.may_flush(number, self._published_to.get(number, 0))
@@ -107,15 +115,17 @@ class Flusher:
 
     async def room(self, shard: Shard, limit: int) -> None:
         """Wait until fewer than `limit` records of the shard wait for a flush."""
-        while shard.unflushed >= limit and shard.ready:
+        while shard.unflushed >= limit and shard.ready and self._broken is None:
             self._done.clear()
             self.start_due(self._partitions)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._done.wait(), _HELD_BACK_S)
 
     async def drain(self) -> None:
-        """Flush until nothing is left unpublished; for an orderly stop."""
+        """Flush until nothing is left unpublished; for an orderly stop. Raises what a flush failed with."""
         while True:
+            if self._broken is not None:
+                raise self._broken
             self.start_due(self._partitions)
             if not any(shard.unpublished or shard.publishing for shard in self._shards.held()):
                 return
@@ -124,9 +134,10 @@ class Flusher:
     async def _run(self, shard: Shard) -> None:
         try:
             await self._flush(shard)
-        except asyncio.CancelledError:
-            raise
         except BaseException as error:
+            self._broken = error
+            if isinstance(error, asyncio.CancelledError):
+                raise
             self._ports.failed(error)
         finally:
             shard.publishing = False
@@ -159,7 +170,7 @@ class Flusher:
         """Everything of a flush that is not the changelog."""
         topics, publish = self._topics, self._publisher.publish_keyed
         out: list[Awaitable[None]] = []
-        to_events = [*forwards, *map(retraction_record, flush.retractions)]
+        to_events = [*forwards, *(retraction_record(each, flush.newest_ms) for each in flush.retractions)]
         if to_events:
             out.append(publish(topics.events, to_events, lambda key: partition_of(key, self._partitions)))
         if dead_letters:

@@ -37,12 +37,19 @@ class Shard:
         self.publishing = False
         self.catch_up_to = NOTHING
         """End offset of the events when it was assigned: before that, numbers are provisional."""
+        self.begins_at = NOTHING
+        """Where reading of the events began in this assignment."""
+        self.lagging = False
+        """Records wait, and the newest one joined is older than a pane: numbers lack the present."""
+        self.revoked = False
+        """A rebalance has begun: it may be somebody else's until it is assigned again."""
 
     def assigned(self, generation: int) -> None:
         """Start a new assignment; what was not published will be read again."""
         self.partition.assigned()
         self.generation = generation
         self.forwards, self.dead_letters, self.unflushed, self.catch_up_to = [], [], 0, NOTHING
+        self.begins_at, self.lagging, self.revoked = NOTHING, False, False
 
     def lost(self) -> None:
         """Somebody else holds it now."""
@@ -59,12 +66,13 @@ class Shard:
     @property
     def ready(self) -> bool:
         """True when records may be accepted."""
-        return self.generation != NOTHING and self.partition.at.recovered
+        return self.generation != NOTHING and self.partition.at.recovered and not self.revoked
 
     @property
     def caught_up(self) -> bool:
-        """True when everything that was there at assignment has been joined."""
-        return self.ready and self.catch_up_to != NOTHING and self.partition.at.next_offset >= self.catch_up_to
+        """True when everything that was there at assignment has been joined, and no heavy lag has come since."""
+        position = max(self.partition.at.next_offset, self.begins_at)
+        return self.ready and NOTHING < self.catch_up_to <= position and not self.lagging
 
     @property
     def unpublished(self) -> bool:
@@ -108,9 +116,11 @@ class PaneStore(memory.Store[bytes, bytes]):
         """Join changelog records; each event carries the records of one fetch."""
         try:
             for event in batch:
-                partition = self.shards.shard(event.message.partition).partition
+                shard = self.shards.shard(event.message.partition)
+                if event.message.generation_id != shard.generation:
+                    continue  # read for an assignment that is over; this one reads again from what it holds
                 for record in event.message.value:
-                    partition.recover(record.offset, record.key, record.value)
+                    shard.partition.recover(record.offset, record.key, record.value)
         except Exception as error:
             self.failed(error)
             raise
@@ -124,7 +134,10 @@ class PaneStore(memory.Store[bytes, bytes]):
             if number not in mine and shard.generation != NOTHING:
                 shard.lost()
         for number in mine:
-            self.shards.shard(number).assigned(generation_id)
+            shard = self.shards.shard(number)
+            if shard.generation == NOTHING:
+                shard.partition.forget()
+            shard.assigned(generation_id)
         log.info("assigned generation=%s partitions=%s", generation_id, sorted(mine))
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:

@@ -148,8 +148,9 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._consumer.stop()
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Somebody else may follow them now."""
+        """Somebody else may follow them now, and show their numbers."""
         self._sums.clear()
+        self._ports.metrics.team_kpi.clear()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Read each partition from its beginning: the topic is the state."""

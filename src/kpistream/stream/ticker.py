@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from kpistream.core.alerts import alert_key, encode_transition
+from kpistream.core.partition import NOTHING
 from kpistream.core.readings import About, Pacer, Reading, encode_reading, reading_key
 from kpistream.core.settings import Settings
 from kpistream.log.publisher import Publisher
@@ -137,6 +138,11 @@ class Ticker:
         roster = self._settings.roster
         shown = roster.display_name(tenant, name, now_ms) if kind == "agent" else name
         return About(tenant, scope, roster.team_of_scope(tenant, scope, now_ms), shown)
+
+    def forget_lost(self) -> None:
+        """Drop the view of partitions that are somebody else's now."""
+        for number in [number for number in self._views if self._shards.shard(number).generation == NOTHING]:
+            del self._views[number]
 
     def firing(self) -> Counter[str]:
         """Alerts of agents, queues and campaigns that fire, by tenant."""

@@ -1,0 +1,108 @@
+"""Flush: a failed publish is the end of it; nothing that follows may acknowledge what it held."""
+
+import asyncio
+import json
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from kpistream.core.decoding import decode
+from kpistream.core.partition import PartitionSettings, Retraction
+from kpistream.core.placing import Place, place, rank_of
+from kpistream.log.topics import Topics
+from kpistream.metrics import WorkerMetrics
+from kpistream.stream.flush import Flusher, FlushPorts, retraction_record
+from kpistream.stream.state import Shards
+
+NOON_MS = 1_772_625_600_000
+
+
+class Log:
+    """A publisher's twin that refuses the first changelog batch, and remembers the rest."""
+
+    def __init__(self, refusals):
+        self.refusals = refusals
+        self.published = []
+
+    async def publish(self, topic, partition, records):
+        if topic == "kpi.panes" and self.refusals:
+            self.refusals -= 1
+            raise ConnectionError("not enough replicas")
+        self.published += [(topic, record.key) for record in records]
+        return list(range(len(records)))
+
+    async def publish_keyed(self, topic, records, partition_for):
+        self.published += [(topic, record.key) for record in records]
+
+
+def event(event_id):
+    call = {
+        "type": "call.ended",
+        "tenant": "acme",
+        "source": "pbx",
+        "event_id": event_id,
+        "agent_id": "ann",
+        "direction": "outbound",
+        "started_at": NOON_MS,
+        "ended_at": NOON_MS + 1000,
+        "outcome": "busy",
+    }
+    return place(decode(json.dumps(call).encode(), NOON_MS + 2000), 300_000)
+
+
+def made(refusals):
+    shards = Shards(PartitionSettings("w"))
+    shard = shards.shard(0)
+    shard.assigned(1)
+    shard.partition.recovered(0)
+    shard.partition.accept(event("1"), 0)
+    shard.partition.advance(1, NOON_MS + 2000)
+    log, acknowledged, failures = Log(refusals), [], []
+
+    def acknowledge(partition, offset, generation):
+        acknowledged.append(offset)
+        return True
+
+    ports = FlushPorts(acknowledge, lambda partition: None, lambda: 0.0, failures.append)
+    flusher = Flusher(shards, log, Topics(), ports, WorkerMetrics(CollectorRegistry()))
+    return flusher, shard, log, acknowledged, failures
+
+
+def test_flush_acknowledges_what_it_published():
+    async def story():
+        flusher, _, log, acknowledged, failures = made(refusals=0)
+        flusher.start_due(1)
+        await flusher.drain()
+        return log.published, acknowledged, failures
+
+    published, acknowledged, failures = asyncio.run(story())
+
+    assert ("kpi.panes", b"P/acme/agent:ann/1772625600000/300000#w/0.1") in published
+    assert (acknowledged, failures) == ([1], [])
+
+
+def test_no_flush_follows_one_that_failed():
+    async def story():
+        flusher, shard, _log, acknowledged, failures = made(refusals=1)
+        flusher.start_due(1)
+        with pytest.raises(ConnectionError):
+            await flusher.drain()
+        flusher.start_due(1)
+        await asyncio.sleep(0)
+        assert not shard.publishing
+        await asyncio.wait_for(flusher.room(shard, limit=0), 5)
+        return acknowledged, failures
+
+    acknowledged, failures = asyncio.run(story())
+
+    assert acknowledged == []
+    assert [str(error) for error in failures] == ["not enough replicas"]
+
+
+def test_retraction_carries_the_time_of_its_cause():
+    retraction = Retraction("acme/pbx/call/1", rank_of(1, 2, 3), Place("acme/agent:ann", NOON_MS))
+
+    record = retraction_record(retraction, NOON_MS + 5)
+
+    assert (record.key, record.timestamp_ms) == (b"acme/agent:ann", NOON_MS + 5)
+    assert place(decode(record.value, NOON_MS), 300_000).rank == retraction.rank

@@ -1,0 +1,73 @@
+"""State: what is read for one assignment is never joined in another."""
+
+import asyncio
+import contextlib
+from types import SimpleNamespace
+
+from faust.types import TP
+
+from kpistream.core.changelog import encode_pane
+from kpistream.core.measures import CALLS
+from kpistream.core.panes import Pane
+from kpistream.core.partition import PartitionSettings
+from kpistream.core.placing import rank_of
+from kpistream.stream.state import PaneStore, Shards
+
+
+def made():
+    store = object.__new__(PaneStore)
+    store.shards = Shards(PartitionSettings("w"))
+    store.events_topic, failures = "kpi.events", []
+    store.failed = failures.append
+    return store, failures
+
+
+def batch(generation, offset):
+    pane = Pane("acme/agent:ann", 300_000)
+    pane.join(f"acme/pbx/call/{offset}", rank_of(1, 0, 1), (CALLS, 1))
+    [(key, value)] = encode_pane(pane, 300_000, "other", 1)
+    record = SimpleNamespace(offset=offset, key=key, value=value)
+    return SimpleNamespace(message=SimpleNamespace(partition=0, generation_id=generation, value=[record]))
+
+
+def assign(store, generation, partitions):
+    tps = {TP("kpi.events", number) for number in partitions}
+    asyncio.run(store.on_rebalance(tps, set(), tps, generation))
+
+
+def test_batch_of_an_ended_assignment_leaves_no_trace():
+    store, failures = made()
+    assign(store, 1, [0])
+    assign(store, 2, [])
+
+    store.apply_changelog_batch([batch(1, 3)], None, None)
+    assign(store, 3, [0])
+
+    assert store.persisted_offset(TP("kpi.panes", 0)) == -1
+    assert list(store.shards.shard(0).partition.live_panes()) == []
+    assert failures == []
+
+
+def test_kept_partition_keeps_its_panes_and_says_how_far_they_reach():
+    store, _ = made()
+    assign(store, 1, [0, 1])
+    store.apply_changelog_batch([batch(1, 3)], None, None)
+
+    assign(store, 2, [0])
+
+    assert store.persisted_offset(TP("kpi.panes", 0)) == 3
+    assert len(list(store.shards.shard(0).partition.live_panes())) == 1
+    assert store.persisted_offset(TP("kpi.panes", 1)) == -1
+
+
+def test_unreadable_record_is_reported_because_faust_swallows_it():
+    store, failures = made()
+    assign(store, 1, [0])
+    bad = SimpleNamespace(offset=0, key=b"P/x", value=b"\x00")
+
+    with contextlib.suppress(ValueError):
+        store.apply_changelog_batch(
+            [SimpleNamespace(message=SimpleNamespace(partition=0, generation_id=1, value=[bad]))], None, None
+        )
+
+    assert [type(error) for error in failures] == [ValueError]
