@@ -24,13 +24,13 @@ lint: $(STAMP) ## check style, types and import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-live-tools: $(STAMP) ## install what the live tests need in addition: Java, Maven, the Kafka jars
-	@command -v java >/dev/null && command -v mvn >/dev/null || { \
-	  command -v apt-get >/dev/null || { echo "install Java 17 or newer and Maven, then run this again" >&2; exit 1; }; \
+live-tools: $(STAMP) ## install what the live tests need in addition: JDK, Maven, kcat, the Kafka jars
+	@command -v javac >/dev/null && command -v mvn >/dev/null && command -v kcat >/dev/null || { \
+	  command -v apt-get >/dev/null || { echo "install a JDK (17 or newer), Maven and kcat, then run this again" >&2; exit 1; }; \
 	  as_root=; [[ $$(id -u) == 0 ]] || as_root=sudo; \
 	  $$as_root apt-get update -qq </dev/null; \
 	  $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
-	    default-jre-headless maven </dev/null; }
+	    default-jdk-headless maven kcat </dev/null; }
 	@$(BIN)/python -m tests.live.broker fetch
 
 bench: $(STAMP) ## measure throughput and latency on a real Kafka
