@@ -169,12 +169,12 @@ class Flusher:
     async def _publish_others(self, flush: Flush, forwards: list[Outgoing], dead_letters: list[Outgoing]) -> None:
         """Everything of a flush that is not the changelog."""
         topics, publish = self._topics, self._publisher.publish_keyed
-        out: list[Awaitable[None]] = []
+        out: list[Awaitable[object]] = []
         to_events = [*forwards, *(retraction_record(each, flush.newest_ms) for each in flush.retractions)]
         if to_events:
             out.append(publish(topics.events, to_events, lambda key: partition_of(key, self._partitions)))
         if dead_letters:
-            out.append(publish(topics.dead_letters, dead_letters, lambda key: 0))
+            out.append(self._publisher.publish(topics.dead_letters, 0, dead_letters))
         if flush.sums:
             sums = [sum_record(change) for change in flush.sums]
             out.append(publish(topics.team_panes, sums, self._tenant_partition))

@@ -152,7 +152,6 @@ class PaneStore(memory.Store[bytes, bytes]):
                     continue  # assigned anew while this one was finishing
                 shard.catch_up_to = ends.get(TP(self.events_topic, tp.partition)) or 0
                 shard.partition.recovered(shard.partition.persisted + 1)
-                shard.changed.update((pane.key, pane.start_ms) for pane in shard.partition.live_panes())
             log.info("recovered partitions=%s", sorted(tp.partition for tp in active_tps))
         except Exception as error:
             self.failed(error)
