@@ -18,7 +18,8 @@ from kpistream.core.partition import PartitionSettings
 from kpistream.core.settings import Settings, read_settings
 from kpistream.errors import ConfigError
 from kpistream.history import ddl, tables
-from kpistream.history.sink import Sink, SinkSettings
+from kpistream.history.sink import Sink
+from kpistream.history.sink_settings import SinkSettings
 from kpistream.history.store import Store, open_store
 from kpistream.history.writer import roster_insert
 from kpistream.log import admin as log_admin

@@ -15,7 +15,8 @@ from kpistream.core.changelog import encode_mark
 from kpistream.core.panes import Pane
 from kpistream.core.placing import Place
 from kpistream.embedded import PARTITIONS
-from kpistream.history.sink import Sink, SinkSettings
+from kpistream.history.sink import Sink
+from kpistream.history.sink_settings import SinkSettings
 from kpistream.history.store import Store
 from kpistream.log.publisher import Publisher
 from kpistream.log.records import Outgoing

@@ -10,8 +10,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
@@ -27,38 +26,15 @@ from kpistream.errors import ConfigError, SinkUnavailable
 from kpistream.history import ddl, writer
 from kpistream.history.progress import Progress, SinkObserver, Unobserved
 from kpistream.history.shards import UNREAD, Shard
+from kpistream.history.sink_settings import SinkSettings
 from kpistream.history.store import Insert, Store
 from kpistream.log.reading import EventReader
 from kpistream.log.records import LogRecord
-from kpistream.log.topics import Topics
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 _POLL_MS: Final = 200
-
-
-@dataclass(frozen=True, slots=True)
-class SinkSettings:
-    """What a sink needs to know."""
-
-    connection: Mapping[str, Any]
-    """Arguments for aiokafka clients."""
-    topics: Topics
-    group: str
-    partitions: int
-    """Partitions of the events topic."""
-    pane_ms: int
-    batch_rows: int = 20_000
-    """Rows that are written together at most, about."""
-    batch_ms: int = 1000
-    """Time between writes, in ms, when there are fewer rows."""
-    backoff_ms: int = 200
-    backoff_limit_ms: int = 30_000
-    """Waiting before another try: anything between 0 and a bound that doubles up to this limit."""
-    unavailable_after_s: float = 30.0
-    """An outage of the store that lasts longer is an error in the log."""
-    session_timeout_ms: int = 15_000
 
 
 class Sink:
@@ -118,6 +94,7 @@ class Sink:
             group_id=self.settings.group,
             enable_auto_commit=False,
             auto_offset_reset="none",
+            isolation_level="read_committed",
             partition_assignment_strategy=(RangePartitionAssignor,),
             session_timeout_ms=self.settings.session_timeout_ms,
             heartbeat_interval_ms=self.settings.session_timeout_ms // 5,
@@ -130,6 +107,7 @@ class Sink:
         while not self._stopping.is_set():
             self._take(consumer, await self._poll(consumer))
             await self._start_new(consumer)
+            await self._pass_marks(consumer)
             pending = sum(shard.pending for shard in self._shards.values())
             if pending >= self.settings.batch_rows or self._steady_s() >= due_s:
                 await self._write_and_commit(consumer)
@@ -167,6 +145,19 @@ class Sink:
                         f"{tp.topic}[{tp.partition}] offset {record.offset}: {error}\n"
                         "hint: something else writes to this topic"
                     ) from error
+
+    async def _pass_marks(self, consumer: AIOKafkaConsumer) -> None:
+        """Go on behind marks of transactions and aborted records, which nothing that is read tells of."""
+        for number, shard in list(self._shards.items()):
+            tp = TopicPartition(self.settings.topics.events, number)
+            if shard.events_next == UNREAD or tp in self._unstarted:
+                continue
+            try:
+                position = await consumer.position(tp)
+            except IllegalStateError:
+                continue  # lost meanwhile
+            if self._shards.get(number) is shard:
+                shard.events_next = max(shard.events_next, position)
 
     # ---- writing
 

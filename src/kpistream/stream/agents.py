@@ -178,6 +178,8 @@ class Worker:
                 if not shard.ready or message.generation_id != shard.generation:
                     return
             self._count(self._decoder.take(shard, records[first : first + _SLICE]))
+        if message.offset >= shard.partition.at.next_offset:  # marks of transactions behind the records, or alone
+            shard.partition.advance(message.offset + 1, 0)
 
     def _check_unbroken(self, shard: Shard, message: Any) -> None:
         """Nothing may be missing between the consumer and the shard: a lost batch would be lost for good."""
@@ -286,7 +288,7 @@ class Worker:
 
     def _end_of(self, partition: int) -> int | None:
         try:
-            return cast(int | None, self.app.consumer.highwater(TP(self.settings.topics.events, partition)))
+            return self._consumer.stable_end(TP(self.settings.topics.events, partition))
         except AssertionError:
             return None  # aiokafka asserts that it is assigned; its thread hears of a rebalance before we do
 

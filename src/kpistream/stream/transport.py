@@ -17,6 +17,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from kpistream.errors import ConfigError
+from kpistream.stream.committed import CommittedThread, Step
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class CommitListener(Protocol):
 
 
 class BatchConsumer(driver.Consumer):
-    """Reads batches. A message's value is the list of records; its offset is that of the last one."""
+    """Reads batches. A message's value is the list of records; its offset is that before the next one to read."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -58,12 +59,23 @@ class BatchConsumer(driver.Consumer):
     def _events_topic(self) -> str:
         return str(cast(Any, self.app).events_topic)
 
+    def _new_consumer_thread(self) -> CommittedThread:
+        return CommittedThread(self, loop=self.loop, beacon=self.beacon)
+
+    def stable_end(self, tp: TP) -> int | None:
+        """Behind the last record that may be read now: an open transaction holds it back. None before a fetch."""
+        consumer = self._thread._ensure_consumer()
+        stable: int | None = consumer.last_stable_offset(tp)
+        end: int | None = consumer.highwater(tp) if stable is None or stable < 0 else stable
+        return end
+
     # ---- reading
 
     async def _drain_messages(self, fetcher: Any) -> None:
         try:
             while not (self._stopped.is_set() or fetcher._stopped.is_set()):
                 records, active = await self._wait_next_records(1.0)
+                steps = cast(CommittedThread, self._thread).take_steps()
                 await asyncio.sleep(0)
                 if records is None or self.should_stop:
                     continue
@@ -71,7 +83,7 @@ class BatchConsumer(driver.Consumer):
                     with contextlib.suppress(IllegalStateError):  # rebalanced in between; its recovery seeks again
                         await self.perform_seek()
                     continue
-                await self._deliver(records, active)
+                await self._deliver(records, active, steps)
         except asyncio.CancelledError:
             raise
         except self.consumer_stopped_errors:
@@ -81,7 +93,7 @@ class BatchConsumer(driver.Consumer):
             self._listener.failed(error)
             raise
 
-    async def _deliver(self, records: Mapping[TP, list[Any]], active: Any) -> None:
+    async def _deliver(self, records: Mapping[TP, list[Any]], active: Any, steps: Mapping[TP, Step]) -> None:
         generation = self.app.consumer_generation_id
         for tp, fetched in records.items():
             if generation != self.app.consumer_generation_id or not self.flow_active:
@@ -96,12 +108,36 @@ class BatchConsumer(driver.Consumer):
             batch = await self._unread(tp, fetched)
             if not batch:
                 continue
-            expected = await self._expected(tp) if tp.topic == self._events_topic else batch[0].offset
-            self.starts.setdefault(tp, expected)
-            message = _message(tp, batch, generation, expected)
-            await self.wait_first(self.callback(message), self.suspend_flow.wait())
-            if generation == self.app.consumer_generation_id and self.flow_active:
-                self._read_offset[tp] = batch[-1].offset + 1
+            if tp.topic == self._events_topic:
+                expected, end = await self._expected(tp), max(batch[-1].offset + 1, steps.get(tp, (0, 0))[1])
+            else:
+                expected, end = batch[0].offset, batch[-1].offset + 1
+            await self._hand_on(_message(tp, batch, generation, expected, end))
+        await self._pass_marks({tp: step for tp, step in steps.items() if not records.get(tp)}, generation)
+
+    async def _pass_marks(self, steps: Mapping[TP, Step], generation: int) -> None:
+        """Go on behind marks of transactions and aborted records that no record has followed yet.
+
+        Else the last offset of a log that ends with a mark would never be acknowledged: lag for ever.
+        """
+        for tp, (before, after) in steps.items():
+            if after <= before or tp.topic != self._events_topic:
+                continue
+            if not self.app.tables.actives_ready or before != self._read_offset[tp]:
+                continue
+            await self._check_retained(tp, before)
+            if generation != self.app.consumer_generation_id or not self.flow_active:
+                return
+            if before == self._read_offset[tp]:
+                await self._hand_on(_message(tp, [], generation, before, after))
+
+    async def _hand_on(self, message: ConsumerMessage) -> None:
+        """Give the worker what was read; where to read next moves behind it, unless the flow was stopped meanwhile."""
+        tp = message.tp
+        self.starts.setdefault(tp, cast(int, message.key))
+        await self.wait_first(self.callback(message), self.suspend_flow.wait())
+        if message.generation_id == self.app.consumer_generation_id and self.flow_active:
+            self._read_offset[tp] = message.offset + 1
 
     async def _expected(self, tp: TP) -> int:
         """The next offset to read: the committed one, or the oldest there is."""
@@ -149,17 +185,21 @@ class BatchConsumer(driver.Consumer):
 
     async def _after_hole(self, tp: TP, fetched: list[Any], expected: int) -> list[Any]:
         """Records behind a hole: lost to retention, skipped by somebody (read again), or never there."""
+        await self._check_retained(tp, expected)
+        if self._holes.get(tp) == expected:
+            return fetched  # read twice from there: transaction markers take offsets, too
+        self._holes[tp] = expected
+        await self._seek(tp, expected)
+        return []
+
+    async def _check_retained(self, tp: TP, expected: int) -> None:
+        """Raise ConfigError when the log no longer holds what was to be read next."""
         oldest = (await self.earliest_offsets(tp)).get(tp)
         if oldest is not None and oldest > expected:
             raise ConfigError(
                 f"{tp.topic}[{tp.partition}]: offset {expected} is gone, oldest is {oldest}: "
                 f"{oldest - expected} records lost to retention"
             )
-        if self._holes.get(tp) == expected:
-            return fetched  # read twice from there: transaction markers take offsets, too
-        self._holes[tp] = expected
-        await self._seek(tp, expected)
-        return []
 
     # ---- acknowledging
 
@@ -208,15 +248,15 @@ class BatchConsumer(driver.Consumer):
         await super().on_partitions_revoked(revoked)
 
 
-def _message(tp: TP, batch: list[Any], generation: int, expected: int) -> ConsumerMessage:
-    """The batch as one message; its key is the offset that had to come next."""
-    last, message = batch[-1], cast(Any, ConsumerMessage)
+def _message(tp: TP, batch: list[Any], generation: int, expected: int, end: int) -> ConsumerMessage:
+    """The batch as one message; its key is the offset that had to come next, its offset the last before `end`."""
+    message = cast(Any, ConsumerMessage)
     made: ConsumerMessage = message(
         tp.topic,
         tp.partition,
-        last.offset,
-        last.timestamp / 1000,
-        last.timestamp_type,
+        end - 1,
+        batch[-1].timestamp / 1000 if batch else 0.0,
+        batch[-1].timestamp_type if batch else 0,
         [],
         expected,
         batch,

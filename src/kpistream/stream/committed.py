@@ -1,0 +1,50 @@
+"""Committed: Faust's consumer thread, reading only what producers have committed.
+
+Records of an aborted transaction are no events. Marks of transactions take offsets and no record tells of them, so
+the thread says from where to where each fetch has read.
+"""
+
+from typing import Any
+
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+Step = tuple[int, int]
+"""From where to where a fetch has read."""
+
+
+class CommittedThread(driver.AIOKafkaConsumerThread):
+    """Faust's consumer thread, reading committed records only."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        # Faust ties the isolation level to its own transactions (faust/transport/drivers/aiokafka.py,
+        # _create_worker_consumer); what counts here are the producers'. A setting upstream would let us delete this.
+        consumer = super()._create_worker_consumer(transport)
+        assert hasattr(consumer, "_isolation_level"), "aiokafka keeps its isolation level elsewhere now"
+        consumer._isolation_level = "read_committed"
+        self._steps: dict[TP, Step] = {}
+        return consumer
+
+    async def _fetch_records(self, consumer: Any, active_partitions: Any, *args: Any, **limits: Any) -> Any:
+        """Records as ever; `take_steps` tells from where to where each partition was read meanwhile."""
+        before = self._positions()
+        try:
+            return await super()._fetch_records(consumer, active_partitions, *args, **limits)
+        finally:
+            self._steps = {tp: (before[tp], after) for tp, after in self._positions().items() if tp in before}
+
+    def take_steps(self) -> dict[TP, Step]:
+        """From where to where the last fetch read each partition, told once: of no fetch there are no steps.
+
+        Told twice, they would pass over records that were dropped and sought again in between.
+        """
+        steps, self._steps = self._steps, {}
+        return steps
+
+    def _positions(self) -> dict[TP, int]:
+        subscribed = self._ensure_consumer()._subscription.subscription
+        assignment = None if subscribed is None else subscribed.assignment
+        if assignment is None:
+            return {}
+        states = ((tp, assignment.state_value(tp)) for tp in assignment.tps)
+        return {TP(*tp): int(state.position) for tp, state in states if state.has_valid_position}
