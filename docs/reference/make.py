@@ -89,7 +89,8 @@ def topics_page() -> str:
         _HEAD,
         "# Topics\n",
         "`kpistream topics apply` makes them and `kpistream topics verify` checks them. `as events` means: as many "
-        "partitions as the events topic, which may never change.\n",
+        "partitions as the events topic, which may never change. All have `unclean.leader.election.enable=false`, and "
+        "`min.insync.replicas=2` where there is more than one replica.\n",
         "| topic | partitions | settings | holds |",
         "| --- | --- | --- | --- |",
     ]

@@ -33,6 +33,15 @@ def test_all_faults_of_topics_come_at_once(kafka: Broker, tmp_path: Path) -> Non
     assert f"topic '{system.topic('alerts')}' is missing" in said
 
 
+def test_a_topic_that_may_lose_confirmed_records_is_refused(kafka: Broker, tmp_path: Path) -> None:
+    system = System(kafka, tmp_path)
+    kafka.create_topics({system.topic("events"): 4}, {"unclean.leader.election.enable": "true"})
+
+    said = system.run("worker", code=2).stderr
+
+    assert f"topic '{system.topic('events')}': unclean.leader.election.enable is true, must be false" in said
+
+
 def test_changed_pane_size_is_refused(kafka: Broker, tmp_path: Path) -> None:
     with System(kafka, tmp_path) as system:
         worker = system.worker()

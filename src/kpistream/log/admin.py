@@ -53,7 +53,7 @@ async def apply_topics(
             name=spec.name,
             num_partitions=partitions if spec.co_partitioned else 1,
             replication_factor=replication,
-            topic_configs=dict(spec.config),
+            topic_configs={**dict(spec.config), **_durable(replication)},
         )
         response = await admin.create_topics([topic])
         for name, code, *rest in response.topic_errors:
@@ -62,6 +62,11 @@ async def apply_topics(
                 raise ConfigError(f"topic {name!r} cannot be made: {rest[0] if rest and rest[0] else error.__name__}")
         made.append(spec.name)
     return made
+
+
+def _durable(replication: int) -> dict[str, str]:
+    """Settings under which what the broker has confirmed is not lost with one broker."""
+    return {"min.insync.replicas": str(min(2, replication)), "unclean.leader.election.enable": "false"}
 
 
 async def topic_faults(admin: AIOKafkaAdminClient, specs: tuple[TopicSpec, ...]) -> list[str]:
@@ -83,6 +88,26 @@ async def topic_faults(admin: AIOKafkaAdminClient, specs: tuple[TopicSpec, ...])
             fault = _config_fault(spec.name, key, wanted, found.get(spec.name, {}).get(key))
             if fault:
                 faults.append(fault)
+    replicas = await _replicas(admin, [spec.name for spec in present])
+    return faults + [fault for name in replicas for fault in _durability_faults(name, replicas[name], found)]
+
+
+async def _replicas(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, int]:
+    """The fewest replicas that a partition of each topic has."""
+    described = await admin.describe_topics(names) if names else []
+    return {each["topic"]: min(len(part["replicas"]) for part in each["partitions"]) for each in described}
+
+
+def _durability_faults(topic: str, replicas: int, configs: Mapping[str, Mapping[str, str | None]]) -> list[str]:
+    """What lets a cluster lose what it has confirmed; nothing with one replica, where nothing can be done."""
+    found, faults = configs.get(topic, {}), []
+    for key, wanted in _durable(replicas).items():
+        value = found.get(key)
+        if value is not None and (value == "true" if wanted == "false" else int(value) < int(wanted)):
+            faults.append(
+                f"topic {topic!r}: {key} is {value}, must be {wanted} with {replicas} replicas: "
+                "accepted events could be lost with a broker"
+            )
     return faults
 
 
