@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -43,6 +43,7 @@ STOP_LIMIT_S: Final = 10
 PANE_MS: Final = 300_000
 ROOT: Final = Path(__file__).resolve().parents[2]
 KPISTREAM: Final = str(Path(sys.executable).with_name("kpistream"))
+COMMAND: Final = (KPISTREAM,)
 _FIRST_TIMESTAMP: Final = "kpi-first-timestamp"
 _BUSY: Final = (
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
@@ -63,11 +64,11 @@ class Sent(NamedTuple):
 class Role:
     """A worker or a sink as a process."""
 
-    def __init__(self, name: str, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(self, name: str, environment: Mapping[str, str], log: Path, command: Sequence[str] = COMMAND) -> None:
         self.log = log
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [KPISTREAM, name],
+                [*command, name],
                 cwd=ROOT,
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
@@ -79,6 +80,15 @@ class Role:
     def code(self) -> int | None:
         """Exit code; None while it runs."""
         return self._process.poll()
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal; nothing when the process is gone."""
+        self._process.send_signal(number)
 
     @property
     def said(self) -> str:
@@ -130,6 +140,7 @@ class System:
 
     def __init__(self, kafka: Broker, directory: Path, *, partitions: int = 4, **settings: object) -> None:
         """`settings` become `KPISTREAM_*` variables of every role."""
+        self.command: Sequence[str] = COMMAND
         self.kafka = kafka
         self.partitions = partitions
         self.directory = directory
@@ -194,7 +205,7 @@ class System:
 
     def _role(self, name: str, settings: Mapping[str, object]) -> Role:
         log = self.directory / f"{name}-{len(self._roles)}.log"
-        role = Role(name, self.environment(**settings), log)
+        role = Role(name, self.environment(**settings), log, self.command)
         self._roles.append(role)
         return role
 

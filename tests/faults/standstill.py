@@ -1,0 +1,90 @@
+"""Standstill: how long a partition with work stood still, seen from outside by its committed offsets.
+
+A thread asks the broker four times a second. While the broker does not answer nobody knows, so that time
+counts, too. The worker commits once a second: about a second of standstill is no fault at all.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+_EVERY_S: Final = 0.25
+_PATIENCE_S: Final = 2.0
+
+
+class Clockwork:
+    """Longest standstill since `restart`, of the partition that stood longest. Knows no Kafka."""
+
+    def __init__(self, now_s: float) -> None:
+        self._began_s = now_s
+        self._committed: dict[int, int] = {}
+        self._moved_s: dict[int, float] = {}
+        self._behind: set[int] = set()
+        self.longest_s = 0.0
+
+    def restart(self, now_s: float) -> float:
+        """Begin a new window; the longest standstill of the one before."""
+        longest_s, self.longest_s, self._began_s = self.longest_s, 0.0, now_s
+        return longest_s
+
+    def look(self, now_s: float, ends: dict[int, int], committed: dict[int, int]) -> None:
+        """Take one look at the offsets."""
+        for partition, end in ends.items():
+            at = committed.get(partition, 0)
+            since_s = max(self._moved_s.get(partition, now_s), self._began_s)
+            if partition in self._behind:
+                self.longest_s = max(self.longest_s, now_s - since_s)
+            if at != self._committed.get(partition) or at >= end:
+                self._moved_s[partition] = now_s
+                self._committed[partition] = at
+            (self._behind.add if at < end else self._behind.discard)(partition)
+
+
+class Standstill:
+    """Watches the groups of a system in a thread of its own."""
+
+    def __init__(self, bootstrap: str, topic: str, partitions: int, groups: tuple[str, ...]) -> None:
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+        self._tps = [TopicPartition(topic, number) for number in range(partitions)]
+        self._works = {group: Clockwork(time.monotonic()) for group in groups}
+        self._lock = threading.Lock()
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def restart(self) -> dict[str, float]:
+        """Begin a new window; the longest standstill of the one before, by group."""
+        with self._lock:
+            return {group: works.restart(time.monotonic()) for group, works in self._works.items()}
+
+    def end(self) -> None:
+        """Watch no longer."""
+        self._end.set()
+        self._thread.join(5 * _PATIENCE_S)
+
+    def _watch(self) -> None:
+        while not self._end.wait(_EVERY_S):
+            self._look(self._ends)
+
+    def _look(self, ends_of: Callable[[], dict[int, int]]) -> None:
+        try:
+            ends = ends_of()
+            seen = {group: self._committed(group) for group in self._works}
+        except KafkaException:
+            return
+        with self._lock:
+            for group, committed in seen.items():
+                self._works[group].look(time.monotonic(), ends, committed)
+
+    def _ends(self) -> dict[int, int]:
+        asked = self._admin.list_offsets({tp: OffsetSpec.latest() for tp in self._tps}, request_timeout=_PATIENCE_S)
+        return {tp.partition: future.result().offset for tp, future in asked.items()}
+
+    def _committed(self, group: str) -> dict[int, int]:
+        request = [ConsumerGroupTopicPartitions(group, self._tps)]
+        future = self._admin.list_consumer_group_offsets(request, request_timeout=_PATIENCE_S)[group]
+        return {tp.partition: max(0, tp.offset) for tp in future.result().topic_partitions}
