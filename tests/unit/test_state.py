@@ -11,6 +11,8 @@ from kpistream.core.measures import CALLS
 from kpistream.core.panes import Pane
 from kpistream.core.partition import PartitionSettings
 from kpistream.core.placing import rank_of
+from kpistream.errors import EventRejected, Reason
+from kpistream.log.records import dead_letter
 from kpistream.stream.state import PaneStore, Shards
 
 
@@ -58,6 +60,28 @@ def test_kept_partition_keeps_its_panes_and_says_how_far_they_reach():
     assert store.persisted_offset(TP("kpi.panes", 0)) == 3
     assert len(list(store.shards.shard(0).partition.live_panes())) == 1
     assert store.persisted_offset(TP("kpi.panes", 1)) == -1
+
+
+def letter(reason):
+    record = SimpleNamespace(topic="kpi.events", partition=0, offset=7, timestamp=1, key=b"k", value=b"v", headers=[])
+    return dead_letter(record, EventRejected(reason, "a detail"))
+
+
+def test_letter_of_a_conflict_outlives_a_rebalance_in_which_its_partition_stays():
+    """The record that won is in memory: read again it is a duplicate, and nothing would speak of the conflict."""
+    store, _ = made()
+    assign(store, 1, [0])
+    shard = store.shards.shard(0)
+    shard.dead_letters = [letter(Reason.CONFLICT), letter(Reason.NOT_JSON)]
+
+    assign(store, 2, [0])
+
+    assert shard.dead_letters == [letter(Reason.CONFLICT)]
+    assert not shard.unpublished, "nothing may be acknowledged before a record was read"
+    shard.partition.advance(8, 1)
+    assert shard.unpublished
+    assign(store, 3, [])
+    assert shard.dead_letters == []
 
 
 def test_unreadable_record_is_reported_because_faust_swallows_it():

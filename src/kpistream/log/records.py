@@ -7,10 +7,12 @@ A record that is forwarded or replayed carries the timestamp under which it was 
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
-from kpistream.errors import EventRejected
+from kpistream.errors import EventRejected, Reason
 
 FIRST_TIMESTAMP: Final = "kpi-first-timestamp"
 HOP: Final = "kpi-hop"
+CONFLICT_REASON: Final = ("kpi-reason", str(Reason.CONFLICT).encode())
+"""Header of a dead letter that says: two contents came with one revision."""
 _ORIGINAL: Final = "kpi-original-"
 _DETAIL_LIMIT: Final = 1000
 _LETTER_LIMIT: Final = 15 << 20

@@ -15,7 +15,7 @@ from faust.tables.table import Table
 from faust.types import TP
 
 from kpistream.core.partition import NOTHING, Partition, PartitionSettings
-from kpistream.log.records import Outgoing
+from kpistream.log.records import CONFLICT_REASON, Outgoing
 from kpistream.log.tail import read_on
 
 log = logging.getLogger(__name__)
@@ -45,10 +45,15 @@ class Shard:
         """A rebalance has begun: it may be somebody else's until it is assigned again."""
 
     def assigned(self, generation: int) -> None:
-        """Start a new assignment; what was not published will be read again."""
+        """Start a new assignment; what was not published will be read again.
+
+        Letters of conflicts stay: the memory that stays holds the content that won, so that its record, read again,
+        looks like a duplicate.
+        """
         self.partition.assigned()
         self.generation = generation
-        self.forwards, self.dead_letters, self.unflushed, self.catch_up_to = [], [], 0, NOTHING
+        self.dead_letters = [letter for letter in self.dead_letters if CONFLICT_REASON in letter.headers]
+        self.forwards, self.unflushed, self.catch_up_to = [], 0, NOTHING
         self.begins_at, self.lagging, self.revoked = NOTHING, False, False
 
     def lost(self) -> None:
@@ -77,7 +82,8 @@ class Shard:
     @property
     def unpublished(self) -> bool:
         """True when a flush has something to do."""
-        return self.partition.unpublished or bool(self.forwards or self.dead_letters)
+        waiting = bool(self.forwards or self.dead_letters) and self.partition.at.next_offset != NOTHING
+        return self.partition.unpublished or waiting
 
 
 class Shards(dict[int, Shard]):
