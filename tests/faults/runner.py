@@ -9,6 +9,7 @@ compares. Whatever went wrong is in the result; the files of a seed that failed 
 import contextlib
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -34,9 +35,9 @@ from tests.live.broker import Broker
 from tests.live.system import LIMIT_S, System
 
 PARTITIONS: Final = 4
-RATE: Final = 300
+RATE: Final = 200
 """Records a second."""
-WARM: Final = 600
+WARM: Final = 300
 """Records before the first strike, and between two."""
 DRAIN_LIMIT_S: Final = 240
 COMMAND: Final = (sys.executable, "-m", "tests.faults.process")
@@ -189,6 +190,7 @@ class Runner:
             partitions=PARTITIONS,
             store=self._front.url(database),
             horizon_hours=plan.horizon_hours,
+            sink_ms=500,
             **plan.settings,
         )
         system.store, system.command = self._front.url(database), COMMAND
@@ -292,8 +294,6 @@ def _settled(scene: Scene, result: Result) -> None:
 
 def _show_stacks(scene: Scene) -> None:
     """Let every living member write its stacks to its log."""
-    import signal
-
     for member in scene.members:
         if member.alive:
             member.role.signal(signal.SIGCONT)

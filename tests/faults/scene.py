@@ -6,6 +6,7 @@ kept; a member that ends unasked with exit code 0 is a fault, since that hides a
 """
 
 import json
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -116,7 +117,8 @@ class Scene:
         try:
             role.stop()
         except AssertionError as error:
-            self.fault(str(error))
+            if role.code != -signal.SIGTERM or role.said:  # it was not up yet: Python had not begun
+                self.fault(str(error))
 
     def retire(self, member: Member) -> None:
         """Stop it for good, in order."""
@@ -183,7 +185,7 @@ class Scene:
         while not _holds(condition):
             assert self.feed.error is None, self.feed.error
             assert time.monotonic() < deadline_s, f"waited {limit_s} s for: {what}\n{self.logs()}"
-            time.sleep(0.1)
+            time.sleep(0.3)
 
     def logs(self) -> str:
         """Where everybody is, and the end of every log."""

@@ -38,7 +38,7 @@ class Clockwork:
             since_s = max(self._moved_s.get(partition, now_s), self._began_s)
             if partition in self._behind:
                 self.longest_s = max(self.longest_s, now_s - since_s)
-            if at != self._committed.get(partition) or at >= end:
+            if at != self._committed.get(partition) or at >= end or partition not in self._behind:
                 self._moved_s[partition] = now_s
                 self._committed[partition] = at
             (self._behind.add if at < end else self._behind.discard)(partition)
