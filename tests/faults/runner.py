@@ -10,7 +10,6 @@ import contextlib
 import json
 import shutil
 import signal
-import sys
 import tempfile
 import threading
 import time
@@ -27,6 +26,7 @@ from kpistream.history.store import open_store
 from tests.faults import verdict
 from tests.faults.feed import Feed
 from tests.faults.floor import HardFloor
+from tests.faults.nursery import ForkedSystem, Nursery
 from tests.faults.scene import Scene
 from tests.faults.standstill import Standstill
 from tests.faults.strikes import BROKER, Strike, all_strikes, stage, stages
@@ -40,7 +40,6 @@ RATE: Final = 200
 WARM: Final = 300
 """Records before the first strike, and between two."""
 DRAIN_LIMIT_S: Final = 240
-COMMAND: Final = (sys.executable, "-m", "tests.faults.process")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +145,8 @@ class Runner:
         self._directory = directory
         self._open = ExitStack()
         self._stages: dict[str, Any] = {}
+        self._nursery = Nursery()
+        self._open.callback(self._nursery.close)
 
     def __enter__(self) -> "Runner":
         return self
@@ -184,7 +185,7 @@ class Runner:
 
     def _play(self, plan: Plan, kafka: Any, directory: Path, result: Result) -> None:
         database = f"faults_{uuid.uuid4().hex[:8]}"
-        system = System(
+        system = ForkedSystem(
             kafka,
             directory,
             partitions=PARTITIONS,
@@ -193,7 +194,7 @@ class Runner:
             sink_ms=500,
             **plan.settings,
         )
-        system.store, system.command = self._front.url(database), COMMAND
+        system.store, system.nursery = self._front.url(database), self._nursery
         with system:
             try:
                 scene = self._scene(plan, system, kafka, result)

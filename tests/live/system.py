@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -43,7 +43,6 @@ STOP_LIMIT_S: Final = 10
 PANE_MS: Final = 300_000
 ROOT: Final = Path(__file__).resolve().parents[2]
 KPISTREAM: Final = str(Path(sys.executable).with_name("kpistream"))
-COMMAND: Final = (KPISTREAM,)
 _FIRST_TIMESTAMP: Final = "kpi-first-timestamp"
 _BUSY: Final = (
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
@@ -64,11 +63,11 @@ class Sent(NamedTuple):
 class Role:
     """A worker or a sink as a process."""
 
-    def __init__(self, name: str, environment: Mapping[str, str], log: Path, command: Sequence[str] = COMMAND) -> None:
+    def __init__(self, name: str, environment: Mapping[str, str], log: Path) -> None:
         self.log = log
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [*command, name],
+                [KPISTREAM, name],
                 cwd=ROOT,
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
@@ -140,7 +139,6 @@ class System:
 
     def __init__(self, kafka: Broker, directory: Path, *, partitions: int = 4, **settings: object) -> None:
         """`settings` become `KPISTREAM_*` variables of every role."""
-        self.command: Sequence[str] = COMMAND
         self.kafka = kafka
         self.partitions = partitions
         self.directory = directory
@@ -205,7 +203,7 @@ class System:
 
     def _role(self, name: str, settings: Mapping[str, object]) -> Role:
         log = self.directory / f"{name}-{len(self._roles)}.log"
-        role = Role(name, self.environment(**settings), log, self.command)
+        role = Role(name, self.environment(**settings), log)
         self._roles.append(role)
         return role
 
