@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint live-tools bench schemas reference wheel
+.PHONY: help demo test lint live-tools bench faults schemas reference wheel
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -35,6 +35,12 @@ live-tools: $(STAMP) ## install what the live tests need in addition: JDK, Maven
 
 bench: $(STAMP) ## measure throughput and latency on a real Kafka
 	@$(BIN)/python -m bench $(ARGS)
+
+SEED :=
+SEEDS := $(or $(SEED),1)
+MINUTES := 0
+faults: $(STAMP) ## play seeds of faults on a real Kafka: SEED=7, SEEDS=1..100 or MINUTES=30
+	@$(BIN)/python -m tests.faults --seeds $(SEEDS) --minutes $(MINUTES) $(ARGS)
 
 schemas: $(STAMP) ## write the generated files in schemas/ again
 	@$(BIN)/kpistream schemas write schemas

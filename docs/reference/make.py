@@ -3,9 +3,11 @@
 Run it with `make reference`.
 """
 
+import importlib.util
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import click
 from prometheus_client import CollectorRegistry
@@ -29,7 +31,17 @@ def pages() -> dict[str, str]:
         "configuration.md": configuration_page(),
         "metrics.md": metrics_page(),
         "topics.md": topics_page(),
+        "faults.md": _beside("faults").faults_page(_HEAD),
     }
+
+
+def _beside(name: str) -> Any:
+    """The module of this folder, which is no package."""
+    spec = importlib.util.spec_from_file_location(f"reference_{name}", Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def cli_page() -> str:

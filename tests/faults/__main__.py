@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from bench import machine
 from tests.faults.runner import Runner, planned
 from tests.faults.strikes import all_strikes
 from tests.front.process import Front
@@ -43,6 +44,7 @@ def seeds(text: str, minutes: float) -> Iterator[int]:
 def keep(path: Path, result: dict[str, object], key: str) -> None:
     """Put a result into the file, in the place of an earlier one with this key."""
     held = json.loads(path.read_text()) if path.exists() else {"seeds": {}}
+    held["machine"], held["strikes"] = machine.description(), {each.name: each.title for each in all_strikes().values()}
     held["seeds"][key] = result
     aside = path.with_suffix(".new")
     aside.write_text(json.dumps(held, indent=1) + "\n")

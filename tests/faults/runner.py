@@ -8,6 +8,7 @@ compares. Whatever went wrong is in the result; the files of a seed that failed 
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import tempfile
@@ -82,6 +83,8 @@ class Result:
     cells: int = 0
     verdict: str = ""
     seconds: float = 0.0
+    load: float = 0.0
+    """Load average of the machine when it ended: other work makes it slow."""
     ended: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
@@ -167,7 +170,7 @@ class Runner:
             if not isinstance(error, Exception):
                 raise
         finally:
-            result.seconds = round(time.monotonic() - began_s, 1)
+            result.seconds, result.load = round(time.monotonic() - began_s, 1), round(os.getloadavg()[0], 1)
         if result.good:
             shutil.rmtree(directory, ignore_errors=True)
         else:

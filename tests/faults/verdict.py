@@ -1,6 +1,7 @@
 """Verdict: what must hold when the dust has settled.
 
-Every cell of the store equals the judge's from the raw topic; dead letters are exactly those of the records
+Every cell of the store equals the judge's from the raw topic, and so does every live cell of the joined
+changelog; dead letters are exactly those of the records
 that the contract refuses, of records wrong twice, and of conflicts. A letter may stand twice (a replayed batch
 writes it again), so letters are compared by the coordinates of the record they speak of.
 """
@@ -17,6 +18,7 @@ from kpistream.judge.compare import Verdict, cells_of_rows, compare
 from kpistream.judge.contract import accept
 from kpistream.log.records import HOP
 from kpistream.log.topics import partition_of
+from tests.faults.changelog import Changelog
 from tests.live.system import PANE_MS, System, raw
 
 Spot = tuple[int, int]
@@ -30,14 +32,17 @@ class Judged(NamedTuple):
     records: int
     letters: list[str]
     """What is wrong with the dead letters."""
+    changelog: Verdict
+    """Of the live cells: what the joined changelog says."""
 
     @property
     def exact(self) -> bool:
         """True when nothing is wrong."""
-        return self.verdict.exact and not self.letters
+        return self.verdict.exact and self.changelog.exact and not self.letters
 
     def __str__(self) -> str:
-        return "\n".join([str(self.verdict), *map(str, self.verdict.first), *self.letters])
+        of_changelog = [f"changelog: {line}" for line in (self.changelog, *self.changelog.first)]
+        return "\n".join([str(self.verdict), *map(str, self.verdict.first), *self.letters, *of_changelog])
 
 
 def judged(system: System) -> Judged:
@@ -51,8 +56,16 @@ def judged(system: System) -> Judged:
         refused = seen.take(raw(message))
         if refused is not None:
             reasons[_spot(message)] = refused.reason.value
-    verdict = compare(seen.cells(), cells_of_rows(system.rows()), seen.behind)
-    return Judged(verdict, len(messages), wrong_letters(system.read("dead-letters"), reasons, Conflicts(kept)))
+    cells = seen.cells()
+    verdict = compare(cells, cells_of_rows(system.rows()), seen.behind)
+    letters = wrong_letters(system.read("dead-letters"), reasons, Conflicts(kept))
+    changelog = Changelog(system.read("panes"))
+    live = {
+        (key, start_ms): cell
+        for (key, start_ms), cell in cells.items()
+        if changelog.live(partition_of(key.encode(), system.partitions), start_ms)
+    }
+    return Judged(verdict, len(messages), letters, compare(live, changelog.cells(), seen.behind))
 
 
 def _misrouted(message: Message, partitions: int) -> bool:
