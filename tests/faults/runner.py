@@ -113,7 +113,8 @@ def one_broker(directory: Path) -> Iterator[Broker]:
 def planned(seed: int, names: Sequence[str] = (), stage_name: str = "") -> Plan:
     """The plan of a seed; with `names` those strikes, in that order, and all else from the seed."""
     known, chance = all_strikes(), Random(seed)
-    chosen = [known[name] for name in names] or _chosen(chance, list(known.values()), stage_name)
+    pool = [each for each in known.values() if not stage_name or each.stage == stage_name]
+    chosen = [known[name] for name in names] or _chosen(seed, pool)
     return Plan(
         seed,
         chosen[0].stage,
@@ -125,19 +126,36 @@ def planned(seed: int, names: Sequence[str] = (), stage_name: str = "") -> Plan:
     )
 
 
-def _chosen(chance: Random, pool: list[Strike], stage_name: str) -> list[Strike]:
-    """One to three strikes that can share a stage and its settings."""
-    pool = [each for each in pool if not stage_name or each.stage == stage_name]
+def _chosen(seed: int, pool: list[Strike]) -> list[Strike]:
+    """The seed's hand: all strikes are shuffled and dealt out, again and again, so that none is left out for long."""
+    assert pool, "no strike is known there"
+    deck, left = 0, seed
+    while True:
+        hands = _dealt(Random(f"deck {deck}"), list(pool))
+        if left < len(hands):
+            return hands[left]
+        deck, left = deck + 1, left - len(hands)
+
+
+def _dealt(chance: Random, pool: list[Strike]) -> list[list[Strike]]:
+    """The pool in hands of one to three strikes, each hand on one stage and with settings that do not clash."""
     chance.shuffle(pool)
-    first, wanted = pool[0], chance.randrange(1, 4)
-    chosen = [first]
-    for each in pool[1:]:
-        alone = first.alone or each.alone or each.stage != first.stage
-        settled = {name: value for one in chosen for name, value in one.settings.items()}
-        clash = any(settled.get(name, value) != value for name, value in each.settings.items())
-        if len(chosen) < wanted and not alone and not clash:
-            chosen.append(each)
-    return chosen
+    hands: list[list[Strike]] = []
+    while pool:
+        hand, wanted = [pool.pop(0)], chance.randrange(1, 4)
+        for each in list(pool):
+            if len(hand) < wanted and _fits(hand, each):
+                hand.append(each)
+                pool.remove(each)
+        hands.append(hand)
+    return hands
+
+
+def _fits(hand: list[Strike], each: Strike) -> bool:
+    if each.alone or any(one.alone or one.stage != each.stage for one in hand):
+        return False
+    settled = {name: value for one in hand for name, value in one.settings.items()}
+    return all(settled.get(name, value) == value for name, value in each.settings.items())
 
 
 class Runner:

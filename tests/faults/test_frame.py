@@ -26,6 +26,16 @@ def test_plan_has_the_roles_that_its_strikes_need() -> None:
         assert len(chosen) == 1 or not any(each.alone for each in chosen)
 
 
+def test_every_strike_is_dealt_out_before_one_comes_again() -> None:
+    known, seen = all_strikes(), []
+    for seed in range(len(known)):
+        seen += planned(seed).strikes
+        if len(seen) >= len(known):
+            break
+
+    assert sorted(seen) == sorted(known)
+
+
 def test_standstill_is_that_of_the_partition_that_stands_longest() -> None:
     works = Clockwork(0.0)
     works.look(0.0, {0: 10, 1: 10}, {0: 0, 1: 0})
