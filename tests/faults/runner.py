@@ -40,7 +40,7 @@ RATE: Final = 200
 """Records a second."""
 WARM: Final = 300
 """Records before the first strike, and between two."""
-DRAIN_LIMIT_S: Final = 240
+DRAIN_LIMIT_S: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +138,11 @@ def _chosen(seed: int, pool: list[Strike]) -> list[Strike]:
 
 
 def _dealt(chance: Random, pool: list[Strike]) -> list[list[Strike]]:
-    """The pool in hands of one to three strikes, each hand on one stage and with settings that do not clash."""
+    """The pool in hands of two or three strikes that fit: one stage, settings that do not clash."""
     chance.shuffle(pool)
     hands: list[list[Strike]] = []
     while pool:
-        hand, wanted = [pool.pop(0)], chance.randrange(1, 4)
+        hand, wanted = [pool.pop(0)], chance.randrange(2, 4)
         for each in list(pool):
             if len(hand) < wanted and _fits(hand, each):
                 hand.append(each)

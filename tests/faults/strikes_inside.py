@@ -10,8 +10,6 @@ from tests.faults.strikes import strike
 from tests.faults.strikes_process import ASLEEP_S
 from tests.live.system import STOP_LIMIT_S
 
-STUCK_LIMIT_S: Final = 300
-"""Longer than the watchdog waits."""
 POINTS: Final = {
     "events": "retractions and forwards",
     "dead-letters": "dead letters",
@@ -103,7 +101,7 @@ def _starved(scene: Scene, member: Member, at: str) -> None:
         lives_on = sum(scene.system.committed(_group(scene, member), "events").values()) > committed + 1000
         return role.code is not None or lives_on
 
-    scene.until(f"{role.log.stem} without memory", settled, STUCK_LIMIT_S)
+    scene.until(f"{role.log.stem} without memory", settled)
     if role.code is None:
         scene.note(f"{role.log.stem} lived on without more memory")
         scene.kill(member)
