@@ -36,9 +36,9 @@ from tests.live.broker import Broker
 from tests.live.system import LIMIT_S, System
 
 PARTITIONS: Final = 4
-RATE: Final = 200
+RATE: Final = 120
 """Records a second."""
-WARM: Final = 300
+WARM: Final = 200
 """Records before the first strike, and between two."""
 DRAIN_LIMIT_S: Final = 300
 

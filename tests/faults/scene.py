@@ -190,7 +190,7 @@ class Scene:
         while not _holds(condition):
             assert self.feed.error is None, self.feed.error
             assert time.monotonic() < deadline_s, f"waited {limit_s} s for: {what}\n{self.logs()}"
-            time.sleep(0.3)
+            time.sleep(0.5)
 
     def logs(self) -> str:
         """Where everybody is, and the end of every log."""

@@ -1,6 +1,6 @@
 """Standstill: how long a partition with work stood still, seen from outside by its committed offsets.
 
-A thread asks the broker four times a second. While the broker does not answer nobody knows, so that time
+A thread asks the broker twice a second. While the broker does not answer nobody knows, so that time
 counts, too. The worker commits once a second: about a second of standstill is no fault at all.
 """
 
@@ -12,7 +12,7 @@ from typing import Final
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-_EVERY_S: Final = 0.25
+_EVERY_S: Final = 0.5
 _PATIENCE_S: Final = 2.0
 
 

@@ -98,7 +98,7 @@ def _starved(scene: Scene, member: Member, at: str) -> None:
     committed = sum(scene.system.committed(_group(scene, member), "events").values())
 
     def settled() -> bool:
-        lives_on = sum(scene.system.committed(_group(scene, member), "events").values()) > committed + 1000
+        lives_on = sum(scene.system.committed(_group(scene, member), "events").values()) > committed + 500
         return role.code is not None or lives_on
 
     scene.until(f"{role.log.stem} without memory", settled)
@@ -173,7 +173,7 @@ def _frozen_sink(scene: Scene, at: str) -> None:
 def _wrong_clock(scene: Scene, hours: int) -> None:
     member = scene.one("worker")
     scene.replace(member, clock_ms=hours * 3_600_000)
-    scene.flow(600)
+    scene.flow(300)
     scene.calm()
     scene.replace(member, clock_ms=0)
 

@@ -234,7 +234,7 @@ def settings_changed(scene: Scene) -> None:
     scene.replace(first, settings=directories[0])
     scene.replace(second, settings=directories[1], flush_ms=50)
     recovered(scene, second)
-    scene.flow(600)
+    scene.flow(300)
     for member in scene.workers:
         scene.replace(member, settings=directories[1])
 
@@ -245,7 +245,7 @@ def horizon_changed(scene: Scene) -> None:
     member = scene.workers[0]
     scene.replace(member, horizon_hours=1)
     recovered(scene, member)
-    scene.flow(600)
+    scene.flow(300)
     scene.kill(scene.workers[1])
     scene.flow(300)
     scene.replace(member, horizon_hours=36)
