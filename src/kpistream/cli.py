@@ -240,6 +240,22 @@ def topics_verify(broker: str | None) -> None:
     raise click.exceptions.Exit(_run(commands.topics_verify_command(_config(broker=broker))))
 
 
+@topics.command(
+    "accept", epilog="Example: kpistream topics accept --broker kafka:9092 --store http://kpi@clickhouse/kpi"
+)
+@_broker
+@_store
+def topics_accept(broker: str | None, store: str | None) -> None:
+    """Go on with topics that were deleted and made again.
+
+    Every role must have stopped. Panes that history knows are closed first, so that a new log cannot replace them
+    by less. What follows from a lost topic: docs/how-to/run-on-kafka.md, "When a role refuses".
+    """
+    from kpistream import commands
+
+    _run(commands.topics_accept_command(_config(broker=broker, store=store)))
+
+
 @cli.group(cls=_Ordered)
 def ddl() -> None:
     """The ClickHouse tables."""

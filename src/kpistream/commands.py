@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from kpistream import service
+from kpistream.accepting import accept_topics
 from kpistream.config import Config
 from kpistream.core.kpis import KPIS, definition
 from kpistream.core.roster import Roster
@@ -263,6 +264,12 @@ async def topics_verify_command(config: Config) -> int:
         return _faults(list(error.faults))
     click.echo(f"fit: {partitions} partitions")
     return 0
+
+
+async def topics_accept_command(config: Config) -> None:
+    """`kpistream topics accept`."""
+    for line in await accept_topics(config):
+        click.echo(line)
 
 
 def _faults(faults: list[str]) -> int:

@@ -18,13 +18,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client import CollectorRegistry
 
 from kpistream import service
+from kpistream.accepting import close_known
 from kpistream.config import Config
-from kpistream.core.changelog import encode_frontier
 from kpistream.core.settings import Settings
 from kpistream.embedded import KEPT_BYTES, PARTITIONS, EmbeddedBroker
-from kpistream.history import ddl, queries
+from kpistream.history import ddl
 from kpistream.history.sink import Sink
-from kpistream.history.store import Store, open_store
+from kpistream.history.store import open_store
 from kpistream.log.publisher import Publisher
 from kpistream.log.records import Outgoing
 from kpistream.log.topics import Topics, partition_of
@@ -83,7 +83,7 @@ class Pipeline:
         await self._reader.start()
         with open_store(settings.store, create=True) as store:
             ddl.apply(store)
-            await self._continue(store)
+            await close_known(self.config.connection(), self.topics, PARTITIONS, self.config.pane_ms, store)
         clocks = Clocks(settings.now_ms, time.monotonic)
         worker = replace(service.worker_settings(self.config, PARTITIONS, settings.live), may_flush=self._may_flush)
         self.worker = Worker(worker, clocks, WorkerMetrics(self.registry))
@@ -172,13 +172,3 @@ class Pipeline:
 
     def _may_flush(self, number: int, published_to: int) -> bool:
         return self.sink.progress.committed.get((self.topics.panes, number), 0) >= published_to
-
-    async def _continue(self, store: Store) -> None:
-        """A new log continues a store: every pane up to the newest fact in it is closed, and answered from facts."""
-        end_ms = queries.facts_end(store)
-        if end_ms is None:
-            return
-        frontier_ms = end_ms + self.config.pane_ms
-        for number in range(PARTITIONS):
-            key, value = encode_frontier(number, "store", frontier_ms)
-            await self.publisher.publish(self.topics.panes, number, [Outgoing(key, value)])

@@ -23,6 +23,7 @@ from kpistream.history.sink_settings import SinkSettings
 from kpistream.history.store import Store, open_store
 from kpistream.history.writer import roster_insert
 from kpistream.log import admin as log_admin
+from kpistream.log import continuity
 from kpistream.log.topics import Topics
 from kpistream.metrics import SinkMetrics, WorkerMetrics, serve
 from kpistream.stream.agents import Clocks, Worker, WorkerSettings
@@ -79,6 +80,7 @@ async def checked_partitions(config: Config, *, write: bool = True) -> int:
     partitions = counts.get(topics.events, 0)
     if not faults:
         faults = await log_admin.cluster_faults(config.connection(), topics, config.pane_ms, partitions, write=write)
+        faults += await continuity.identity_faults(config.connection(), topics, write=write and not faults)
     if faults:
         raise ConfigError(faults)
     return partitions
@@ -115,6 +117,7 @@ def worker_settings(config: Config, partitions: int, live: Settings) -> WorkerSe
         agent_metrics=config.agent_metrics,
         flush=FlushSettings(config.flush_ms),
         publish_timeout_s=config.publish_timeout_s,
+        watch_log=not config.embedded,
     )
 
 
@@ -129,6 +132,7 @@ def sink_settings(config: Config, partitions: int) -> SinkSettings:
         batch_rows=config.sink_rows,
         batch_ms=config.sink_ms,
         session_timeout_ms=config.session_timeout_s * 1000,
+        watch_log=not config.embedded,
     )
 
 

@@ -23,7 +23,7 @@ from kpistream.log.records import Outgoing
 from kpistream.log.topics import Topics, partition_of
 from tests.scenario.history_events import NOON, PANE_MS, changelog, partition_for
 
-LIMIT_S = 30.0
+LIMIT_S = 120.0
 _NUMBERS = itertools.count(1)
 
 

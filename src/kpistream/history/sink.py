@@ -7,6 +7,7 @@ order of one round matters: facts, then rows, then marks whose facts are in, the
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,6 +29,7 @@ from kpistream.history.progress import Progress, SinkObserver, Unobserved
 from kpistream.history.shards import UNREAD, Shard
 from kpistream.history.sink_settings import SinkSettings
 from kpistream.history.store import Insert, Store
+from kpistream.log.continuity import LogWatch, changed_count, missing
 from kpistream.log.reading import EventReader
 from kpistream.log.records import LogRecord
 
@@ -58,6 +60,7 @@ class Sink:
         self._shards: dict[int, Shard] = {}
         self._generation = 0
         self._unstarted: set[TopicPartition] = set()
+        self._watching: asyncio.Future[None] | None = None
 
     def stop(self) -> None:
         """Write what was read, commit and let `run` return; in an outage of the store, return without."""
@@ -69,13 +72,17 @@ class Sink:
         if store is None:
             return
         self._store = store
-        consumer = self._make_consumer()
+        consumer, topics = self._make_consumer(), self.settings.topics
+        if self.settings.watch_log:
+            watch = LogWatch(self.settings.connection, topics, self.settings.partitions)
+            self._watching = asyncio.ensure_future(watch.run())
         try:
             await consumer.start()
-            topics = self.settings.topics
             consumer.subscribe([topics.events, topics.panes, topics.alerts], listener=_Listener(self))
             await self._loop(consumer)
         finally:
+            if self._watching is not None:
+                self._watching.cancel()
             await consumer.stop()
             await asyncio.to_thread(store.close)
 
@@ -124,7 +131,11 @@ class Sink:
             self._unstarted.update(tp for tp in error.args if tp in consumer.assignment())
             return {}
         except OffsetOutOfRangeError as error:
-            raise ConfigError(_lost(error, self.settings.group)) from error
+            if faults := await missing(consumer, self.settings.group, error.args[0]):
+                raise ConfigError(faults) from error
+            for tp, offset in error.args[0].items():
+                consumer.seek(tp, offset)  # the log holds it after all: its leader was not up to date
+            return {}
         return records
 
     def _take(self, consumer: AIOKafkaConsumer, batches: Mapping[TopicPartition, Sequence[LogRecord]]) -> None:
@@ -172,6 +183,8 @@ class Sink:
             and await self._answer_marks(store, shards)
             and await self._write_alerts(store, shards)
         )
+        if self._watching is not None and self._watching.done():
+            self._watching.result()  # raises what it found
         if done and generation == self._generation:
             await self._commit(consumer, shards)
 
@@ -280,11 +293,9 @@ class Sink:
             self.progress.unavailable_since_s = None
 
     async def _stopped_within(self, seconds: float) -> bool:
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
-        except TimeoutError:
-            return False
-        return True
+        return self._stopping.is_set()
 
     # ---- committing
 
@@ -335,9 +346,12 @@ class Sink:
             return
         self._check_assignment(consumer)
         generation, events = self._generation, self.settings.topics.events
+        faults: list[str] = []
         for tp in sorted(self._unstarted):
             committed = await consumer.committed(tp)
             start: int = (await consumer.beginning_offsets([tp]))[tp] if committed is None else committed
+            if committed is not None:
+                faults += await missing(consumer, self.settings.group, {tp: committed})
             if generation != self._generation or tp not in consumer.assignment():
                 return
             if committed is None:
@@ -347,15 +361,15 @@ class Sink:
             if tp.topic == events:
                 self._shards[tp.partition].starts_at(start)
             self._unstarted.discard(tp)
+        if faults:
+            raise ConfigError(faults)
         log.info("assigned partitions=%s", sorted(self._shards))
 
     def _check_assignment(self, consumer: AIOKafkaConsumer) -> None:
         """Raise `ConfigError` unless events and panes of one number are read here, of as many partitions as we know."""
-        topics, faults = self.settings.topics, []
-        for topic in (topics.events, topics.panes, topics.alerts):
-            found = consumer.partitions_for_topic(topic) or ()
-            if len(found) != self.settings.partitions:
-                faults.append(f"topic {topic}: {len(found)} partitions, want {self.settings.partitions}")
+        topics, wanted, known = self.settings.topics, self.settings.partitions, consumer.partitions_for_topic
+        counts = {topic: len(known(topic) or ()) for topic in (topics.events, topics.panes, topics.alerts)}
+        faults = [changed_count(topic, count, wanted) for topic, count in counts.items() if count != wanted]
         assigned = consumer.assignment()
         events = {tp.partition for tp in assigned if tp.topic == topics.events}
         if not faults and events != {tp.partition for tp in assigned if tp.topic == topics.panes}:
@@ -373,14 +387,3 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         self._sink.gained(assigned)
-
-
-def _lost(error: OffsetOutOfRangeError, group: str) -> str:
-    where = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
-    what = ", ".join(f"offset {offset} of {tp.topic}[{tp.partition}]" for tp, offset in where.items())
-    return (
-        f"{what or error}: not in the log any more, so records were deleted before the sink of group {group} had "
-        "read them; their facts are lost\n"
-        "hint: keep the topic longer than the sink is ever behind; to go on without them, set the group's offset "
-        "to the beginning with kafka-consumer-groups --reset-offsets"
-    )

@@ -28,3 +28,5 @@ class SinkSettings:
     unavailable_after_s: float = 30.0
     """An outage of the store that lasts longer is an error in the log."""
     session_timeout_ms: int = 15_000
+    watch_log: bool = False
+    """Stop when topics are made again or grow; the embedded broker cannot tell."""

@@ -9,8 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import MessageSizeTooLargeError
 
+from kpistream.errors import ConfigError
 from kpistream.log.records import Outgoing
+from kpistream.log.topics import MESSAGE_BYTES
 
 _BATCH_BYTES = 900_000
 _REQUEST_BYTES = 1_000_000
@@ -46,7 +49,10 @@ class Publisher:
             self._producer = None
 
     async def publish(self, topic: str, partition: int, records: Sequence[Outgoing]) -> list[int]:
-        """Append to one partition; the offsets, in the order of `records`, once all are durable."""
+        """Append to one partition; the offsets, in the order of `records`, once all are durable.
+
+        Raises `ConfigError` when the topic's settings do not let a message in.
+        """
         assert self._producer is not None, "start() first"
         futures: list[tuple[int, Any]] = []
         batch, count = self._producer.create_batch(), 0
@@ -61,7 +67,10 @@ class Publisher:
             futures.append((count, await self._send(batch, topic, partition)))
         offsets: list[int] = []
         for size, future in futures:
-            base = (await future).offset
+            try:
+                base = (await future).offset
+            except MessageSizeTooLargeError as error:
+                raise ConfigError(too_large(topic, partition, size)) from error
             offsets.extend(range(base, base + size))
         return offsets
 
@@ -82,6 +91,15 @@ class Publisher:
         """How many partitions the topic has."""
         assert self._producer is not None
         return len(await self._producer.partitions_for(topic))
+
+
+def too_large(topic: str, partition: int, records: int) -> str:
+    """The fault of a topic that lets no whole message in."""
+    return (
+        f"{topic}[{partition}]: a message of {records} records, up to {_BATCH_BYTES} bytes before compression: "
+        "the broker refuses it as too large\n"
+        f"hint: set max.message.bytes of {topic} to at least {MESSAGE_BYTES}"
+    )
 
 
 def _append(batch: Any, record: Outgoing) -> bool:

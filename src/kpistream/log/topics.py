@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 _HOUR_MS: Final = 3_600_000
+MESSAGE_BYTES: Final = 1_048_588
+"""Least limit of a message, Kafka's default: what roles publish is cut to fit it."""
 DEAD_LETTER_BYTES: Final = 16 << 20
 """Greatest dead letter: any record that a broker takes by default fits, with what is written beside it."""
 
@@ -66,46 +68,37 @@ class Topics:
 
     def specs(self, events_retention_ms: int = 14 * 24 * _HOUR_MS) -> tuple[TopicSpec, ...]:
         """All topics as they must be; events are kept for `events_retention_ms`."""
+        fits = ("max.message.bytes", str(MESSAGE_BYTES))
         compacted = (
+            fits,
             ("cleanup.policy", "compact"),
             ("min.compaction.lag.ms", "60000"),
             ("max.compaction.lag.ms", "600000"),
             ("segment.ms", "600000"),
             ("min.cleanable.dirty.ratio", "0.1"),
         )
-        fading = (("cleanup.policy", "compact,delete"), ("retention.ms", str(72 * _HOUR_MS)), ("segment.ms", "600000"))
+        fading = (fits, ("cleanup.policy", "compact,delete"), _kept(72), ("segment.ms", "600000"))
+        events = (
+            fits,
+            ("cleanup.policy", "delete"),
+            ("message.timestamp.type", "LogAppendTime"),
+            ("retention.ms", str(events_retention_ms)),
+        )
+        alerts = (fits, ("cleanup.policy", "delete"), _kept(90 * 24))
+        letters = (("cleanup.policy", "delete"), _kept(30 * 24), ("max.message.bytes", str(DEAD_LETTER_BYTES)))
         return (
-            TopicSpec(
-                self.events,
-                (
-                    ("cleanup.policy", "delete"),
-                    ("message.timestamp.type", "LogAppendTime"),
-                    ("retention.ms", str(events_retention_ms)),
-                ),
-                True,
-                "canonical events and retractions",
-            ),
+            TopicSpec(self.events, events, True, "canonical events and retractions"),
             TopicSpec(self.panes, compacted, True, "changelog of the panes, and the roll-up stream"),
             TopicSpec(self.readings, fading, True, "live numbers"),
             TopicSpec(self.team_panes, fading, True, "sums of panes by tenant"),
-            TopicSpec(
-                self.alerts,
-                (("cleanup.policy", "delete"), ("retention.ms", str(90 * 24 * _HOUR_MS))),
-                True,
-                "transitions of alerts",
-            ),
-            TopicSpec(
-                self.dead_letters,
-                (
-                    ("cleanup.policy", "delete"),
-                    ("retention.ms", str(30 * 24 * _HOUR_MS)),
-                    ("max.message.bytes", str(DEAD_LETTER_BYTES)),
-                ),
-                False,
-                "refused records",
-            ),
+            TopicSpec(self.alerts, alerts, True, "transitions of alerts"),
+            TopicSpec(self.dead_letters, letters, False, "refused records"),
             TopicSpec(self.settings, (("cleanup.policy", "compact"),), False, "what all roles agree on"),
         )
+
+
+def _kept(hours: int) -> tuple[str, str]:
+    return ("retention.ms", str(hours * _HOUR_MS))
 
 
 def murmur2(data: bytes) -> int:

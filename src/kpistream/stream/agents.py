@@ -17,6 +17,7 @@ from faust.types import TP
 
 from kpistream.core.partition import NOTHING, PartitionSettings
 from kpistream.core.settings import Settings
+from kpistream.log.continuity import LogWatch
 from kpistream.log.publisher import Publisher
 from kpistream.log.reading import EventReader
 from kpistream.log.topics import Topics
@@ -56,6 +57,8 @@ class WorkerSettings:
     publish_timeout_s: float = 60.0
     may_flush: Callable[[int, int], bool] = lambda partition, published_to: True
     """See `FlushPorts.may_flush`."""
+    watch_log: bool = False
+    """Stop when topics are made again or grow; the embedded broker cannot tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,7 @@ class Worker:
 
     async def run(self) -> None:
         """Work until `stop` is called; raises what made the worker fail."""
+        settings = self.settings
         self._failure = asyncio.get_running_loop().create_future()
         self.app.agent(self.app.events, name="kpistream.agents.events")(self._consume)
         await self.publisher.start()
@@ -111,6 +115,8 @@ class Worker:
             self._show_loop,
             self.teams.run,
         ]
+        if settings.watch_log:
+            loops.append(LogWatch(settings.app.connection, settings.topics, settings.app.partitions).run)
         tasks = [asyncio.ensure_future(self._guard(loop)) for loop in loops]
         try:
             stopping: asyncio.Future[Any] = asyncio.ensure_future(self._stop.wait())

@@ -17,6 +17,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from kpistream.errors import ConfigError
+from kpistream.log.continuity import Reader
 from kpistream.stream.committed import CommittedThread, Step
 
 log = logging.getLogger(__name__)
@@ -125,7 +126,7 @@ class BatchConsumer(driver.Consumer):
                 continue
             if not self.app.tables.actives_ready or before != self._read_offset[tp]:
                 continue
-            await self._check_retained(tp, before)
+            await self._check_held(tp)
             if generation != self.app.consumer_generation_id or not self.flow_active:
                 return
             if before == self._read_offset[tp]:
@@ -154,12 +155,32 @@ class BatchConsumer(driver.Consumer):
         fetched and dropped before would never come again.
         """
         await super().perform_seek()
-        for tp in self.assignment():
-            if tp.topic == self._events_topic and not self._read_offset[tp]:
+        events = [tp for tp in self.assignment() if tp.topic == self._events_topic]
+        try:
+            await self._check_held(*events)
+        except ConfigError as error:
+            self._listener.failed(error)  # Faust may take an exception here for a passing one
+            raise
+        for tp in events:
+            if not self._read_offset[tp]:
                 self._read_offset[tp] = None
                 await self._seek(tp, await self._expected(tp))
-            if tp.topic == self._events_topic:
-                self._listener.begins(tp.partition, await self._expected(tp))
+            self._listener.begins(tp.partition, await self._expected(tp))
+
+    async def _check_held(self, *tps: TP) -> None:
+        """Raise `ConfigError` unless the log holds the next record to read, or ends there.
+
+        aiokafka would go to the oldest record in silence.
+        """
+        begun = {tp: int(self._read_offset[tp] or 0) for tp in tps if self._read_offset[tp] is not None}
+        if not begun:
+            return
+        oldest, ends = await self.earliest_offsets(*begun), await self.highwaters(*begun)
+        reader = Reader(self.app.conf.id)
+        found = (reader.fault(tp, offset, oldest[tp], ends[tp]) for tp, offset in begun.items() if tp in ends)
+        faults = [fault for fault in found if fault]
+        if faults:
+            raise ConfigError(faults)
 
     async def _seek(self, partition: TP, offset: int) -> None:
         """Seek in the thread that fetches.
@@ -178,6 +199,8 @@ class BatchConsumer(driver.Consumer):
             return fetched
         first = fetched[0].offset
         if first < expected:  # `<`, not `<=`: the read offset is the next one to read
+            if tp.topic == self._events_topic:
+                await self._check_held(tp)  # a topic that was made again is read from its beginning
             return [record for record in fetched if record.offset >= expected]
         if first > expected and tp.topic == self._events_topic:
             return await self._after_hole(tp, fetched, int(expected))
@@ -185,21 +208,12 @@ class BatchConsumer(driver.Consumer):
 
     async def _after_hole(self, tp: TP, fetched: list[Any], expected: int) -> list[Any]:
         """Records behind a hole: lost to retention, skipped by somebody (read again), or never there."""
-        await self._check_retained(tp, expected)
+        await self._check_held(tp)
         if self._holes.get(tp) == expected:
             return fetched  # read twice from there: transaction markers take offsets, too
         self._holes[tp] = expected
         await self._seek(tp, expected)
         return []
-
-    async def _check_retained(self, tp: TP, expected: int) -> None:
-        """Raise ConfigError when the log no longer holds what was to be read next."""
-        oldest = (await self.earliest_offsets(tp)).get(tp)
-        if oldest is not None and oldest > expected:
-            raise ConfigError(
-                f"{tp.topic}[{tp.partition}]: offset {expected} is gone, oldest is {oldest}: "
-                f"{oldest - expected} records lost to retention"
-            )
 
     # ---- acknowledging
 
