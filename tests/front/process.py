@@ -66,6 +66,18 @@ class Front:
         """The next inserts get this error code of ClickHouse and write nothing."""
         self._faults("POST", f"?kind=error&count={count}&code={code}")
 
+    def fail_all_inserts(self, code: int) -> None:
+        """Every insert gets this error code and writes nothing, until `clear_faults`."""
+        self._faults("POST", f"?kind=error&count=-1&code={code}")
+
+    def drop_all_answers(self) -> None:
+        """Every insert is written and its connection closed before the answer, until `clear_faults`."""
+        self._faults("POST", "?kind=drop&count=-1")
+
+    def slow_all_inserts(self, late_ms: int) -> None:
+        """Every insert is written, and answered so much later, until `clear_faults`."""
+        self._faults("POST", f"?kind=slow&count=-1&code={late_ms}")
+
     def clear_faults(self) -> None:
         """Nothing more happens to inserts."""
         self._faults("POST", "?count=0")
@@ -74,6 +86,11 @@ class Front:
     def inserts_written(self) -> int:
         """Inserts that were written since the process started."""
         return self._faults("GET", "")["inserts_written"]
+
+    @property
+    def faults_happened(self) -> int:
+        """Inserts that went wrong since the process started."""
+        return self._faults("GET", "")["happened"]
 
     @property
     def faults_left(self) -> int:

@@ -2,8 +2,9 @@
 
 The engine serves one path per process, so this runs in a process of its own. Statements run one at a time,
 each on a handle of its own with the database and settings of its request. `/faults` plans what happens to
-the next inserts: `refuse` answers 503 before anything is written, `drop` writes and closes the connection
-before the answer, `error` answers with an engine's error code.
+the next inserts, or to all of them until it is told otherwise: `refuse` answers 503 before anything is written,
+`drop` writes and closes the connection before the answer, `error` answers with an engine's error code, `slow`
+writes and answers late.
 """
 
 import gzip
@@ -12,6 +13,7 @@ import re
 import sys
 import tempfile
 import threading
+import time
 import uuid
 import zlib
 from collections.abc import Callable
@@ -111,17 +113,26 @@ class Faults:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._planned: list[tuple[str, int]] = []
+        self._lasting = ("", 0)
         self.inserts_written = 0
+        self.happened = 0
 
     def plan(self, kind: str, count: int, code: int) -> None:
-        """Let the next `count` inserts end as `kind`; 0 of them forgets all plans."""
+        """Let the next `count` inserts end as `kind`, below 0 all of them; 0 of them forgets all plans."""
         with self._lock:
-            self._planned = [*self._planned, *[(kind, code)] * count] if count else []
+            if count < 0:
+                self._lasting = (kind, code)
+            elif count:
+                self._planned += [(kind, code)] * count
+            else:
+                self._planned, self._lasting = [], ("", 0)
 
     def take(self) -> tuple[str, int]:
-        """What happens to this insert: a kind and a code; the kind is empty for nothing."""
+        """What happens to this insert: a kind and a code (ms for `slow`); the kind is empty for nothing."""
         with self._lock:
-            return self._planned.pop(0) if self._planned else ("", 0)
+            fault = self._planned.pop(0) if self._planned else self._lasting
+            self.happened += bool(fault[0])
+            return fault
 
     def written(self) -> None:
         """Count an insert."""
@@ -130,7 +141,11 @@ class Faults:
 
     def state(self) -> dict[str, int]:
         """For the answer of `/faults`."""
-        return {"planned": len(self._planned), "inserts_written": self.inserts_written}
+        return {
+            "planned": len(self._planned),
+            "inserts_written": self.inserts_written,
+            "happened": self.happened,
+        }
 
 
 class Server(ThreadingHTTPServer):
@@ -195,6 +210,8 @@ class Handler(BaseHTTPRequestHandler):
             return
         if is_insert:
             self.server.faults.written()
+        if fault == "slow":
+            time.sleep(code / 1000)  # the fault itself
         if fault == "drop":
             self.close_connection = True
             return

@@ -72,19 +72,40 @@ def fetch() -> Path:
 class Broker:
     """One broker. `start` may follow `stop` or `kill`: address and logs stay. Also a context manager."""
 
-    def __init__(self, settings: Mapping[str, str] | None = None, *, heap_mb: int = 1024) -> None:
-        """`settings` are added to `server.properties`, the later line wins."""
+    def __init__(
+        self,
+        settings: Mapping[str, str] | None = None,
+        *,
+        heap_mb: int = 1024,
+        ports: tuple[int, int] | None = None,
+        cluster_id: str = "",
+        extra_listener: tuple[str, int, int] | None = None,
+    ) -> None:
+        """`settings` are added to `server.properties`, the later line wins.
+
+        `ports`: of broker and controller, free ones without it. `extra_listener`: name, port, and the port that it
+        says it has (of a proxy).
+        """
         self._settings = dict(settings or {})
         self._heap_mb = heap_mb
         self._directory = Path(tempfile.mkdtemp(prefix="kpistream-kafka-"))
-        port, controller_port = _free_ports(2)
+        port, controller_port = ports or free_ports(2)
+        self._cluster_id = cluster_id or self.new_cluster_id()
+        self._settings |= _listeners(port, controller_port, extra_listener)
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
         self._process_output = self._directory / "output"
         self.bootstrap = f"127.0.0.1:{port}"
         """host:port for clients."""
+        self.for_roles = self.bootstrap
+        """host:port for roles; another one when a proxy stands between."""
         self._write_properties(port, controller_port)
         atexit.register(self.close)
+
+    @staticmethod
+    def new_cluster_id() -> str:
+        """An id as `kafka-storage random-uuid` makes them; one that begins with `-` would be an option."""
+        return "k" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
 
     @property
     def running(self) -> bool:
@@ -99,12 +120,19 @@ class Broker:
 
     def start(self) -> None:
         """Start, and return when the broker answers. Raises BrokerFailed."""
-        if self.running:
-            return
+        if not self.running:
+            self.launch()
+            self.answering()
+
+    def launch(self) -> None:
+        """Start the process."""
         if not (self._directory / "logs").exists():
             self._format()
         self._process = self._java("kafka.Kafka", str(self._directory / "server.properties"))
         self._guard = _end_with_us(self._process.pid, self._directory)
+
+    def answering(self) -> None:
+        """Return when the broker answers. Raises BrokerFailed."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._answers():
             if not self.running or time.monotonic() > deadline:
@@ -169,9 +197,8 @@ class Broker:
         (self._directory / "server.properties").write_text(text + lines)
 
     def _format(self) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         properties = str(self._directory / "server.properties")
-        tool = self._java("kafka.tools.StorageTool", "format", "-t", f"k{cluster[1:]}", "-c", properties)
+        tool = self._java("kafka.tools.StorageTool", "format", "-t", self._cluster_id, "-c", properties)
         if tool.wait(timeout=START_TIMEOUT_S):
             raise BrokerFailed(self._last_output())
 
@@ -233,7 +260,20 @@ def _end_with_us(pid: int, directory: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def _free_ports(count: int) -> list[int]:
+def _listeners(port: int, controller_port: int, extra: tuple[str, int, int] | None) -> dict[str, str]:
+    """Settings of a second listener that advertises another port than its own."""
+    if extra is None:
+        return {}
+    name, own, told = extra
+    return {
+        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port},{name}://127.0.0.1:{own}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port},{name}://127.0.0.1:{told}",
+        "listener.security.protocol.map": f"CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,{name}:PLAINTEXT",
+    }
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody has now."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:

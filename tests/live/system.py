@@ -147,7 +147,7 @@ class System:
         self.worker_group, self.sink_group = f"{name}-worker", f"{name}-sink"
         self.store = str(directory / "store")
         self._settings = {
-            "broker": kafka.bootstrap,
+            "broker": kafka.for_roles,
             "topic_prefix": self.prefix,
             "group": name,
             "store": self.store,
@@ -162,7 +162,8 @@ class System:
         self._consumer = Consumer({**address, "group.id": f"{name}-reader", "enable.auto.commit": False})
 
     def __enter__(self) -> "System":
-        self.run("topics", "apply", "--partitions", str(self.partitions))
+        replication = str(getattr(self.kafka, "replication", 1))
+        self.run("topics", "apply", "--partitions", str(self.partitions), "--replication", replication)
         self.run("ddl", "apply")
         return self
 

@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
+from tests.faults.administration import Administrator
 from tests.live.broker import Broker
 from tests.live.floor import Floor
 from tests.live.system import PANE_MS, System
@@ -13,15 +13,6 @@ from tests.live.system import PANE_MS, System
 
 def now_ms() -> int:
     return int(time.time() * 1000)
-
-
-def limit_messages(system: System, name: str, limit_bytes: int | None) -> None:
-    """Set the greatest message of a topic; None: the broker's default."""
-    what = AlterConfigOpType.DELETE if limit_bytes is None else AlterConfigOpType.SET
-    entry = ConfigEntry("max.message.bytes", str(limit_bytes or 0), incremental_operation=what)
-    resource = ConfigResource(ResourceType.TOPIC, system.topic(name), incremental_configs=[entry])
-    client = AdminClient({"bootstrap.servers": system.kafka.bootstrap})
-    client.incremental_alter_configs([resource])[resource].result(timeout=30)
 
 
 @pytest.mark.parametrize("name", ["panes", "team-panes"])
@@ -32,7 +23,7 @@ def test_refused_record_stops_the_worker_before_it_acknowledges(kafka: Broker, t
         system.produce(floor.records(500))
         system.drained(worker, sink)
         before = system.committed(system.worker_group, "events")
-        limit_messages(system, name, 100)
+        Administrator(system).limit_messages(name, 100)
         system.produce(floor.records(500))
 
         assert worker.wait() == 2, worker.end_of_log()
@@ -43,7 +34,7 @@ def test_refused_record_stops_the_worker_before_it_acknowledges(kafka: Broker, t
         said = system.run("worker", code=2).stderr
         assert f"error: topic '{topic}': max.message.bytes is 100, at least 1048588 is needed" in said
 
-        limit_messages(system, name, 1048588)
+        Administrator(system).limit_messages(name, 1048588)
         worker = system.worker()
         system.drained(worker, sink)
         worker.stop()

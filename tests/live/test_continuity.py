@@ -3,11 +3,9 @@
 import time
 from pathlib import Path
 
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient, NewPartitions
-
 from kpistream.judge.compare import Verdict, cells_of_rows, compare
 from kpistream.judge.recompute import recompute
+from tests.faults.administration import Administrator
 from tests.live.broker import Broker
 from tests.live.floor import Floor
 from tests.live.system import PANE_MS, Role, System, raw
@@ -26,26 +24,6 @@ def worked_off(system: System, floor: Floor, count: int = 2_000) -> None:
     sink.stop()
 
 
-def admin(system: System) -> AdminClient:
-    return AdminClient({"bootstrap.servers": system.kafka.bootstrap})
-
-
-def make_again(system: System, *names: str) -> None:
-    """Delete topics and make them again, as `topics apply` does it."""
-    topics = [system.topic(name) for name in names]
-    system.kafka.delete_topics(*topics)
-    client = admin(system)
-    system.until("topics gone", lambda: not set(topics) & set(client.list_topics(timeout=30).topics))
-    system.run("topics", "apply", "--partitions", str(system.partitions))
-
-
-def add_partition(system: System, name: str) -> None:
-    """One partition more for a topic."""
-    client = admin(system)
-    for future in client.create_partitions([NewPartitions(system.topic(name), system.partitions + 1)]).values():
-        future.result(timeout=30)
-
-
 def refused(role: Role) -> str:
     """What a role said that ended by itself as the operator must act."""
     assert role.wait() == 2, role.end_of_log()
@@ -60,9 +38,7 @@ def test_records_lost_to_retention_stop_worker_and_sink(kafka: Broker, tmp_path:
         before = {each: system.committed(each, "events") for each in group["events"]}
         system.produce(floor.records(400))
         oldest = system.ends("events")[3] - 3
-        where = TopicPartition(system.topic("events"), 3, oldest)
-        client = admin(system)
-        client.delete_records([where])[where].result(timeout=30)
+        Administrator(system).delete_before("events", 3, oldest)
 
         for role, name in ((system.worker(), system.worker_group), (system.sink(), system.sink_group)):
             said, offset = refused(role), before[name][3]
@@ -75,9 +51,7 @@ def test_groups_whose_offsets_were_lost_begin_at_the_oldest_record(kafka: Broker
     with System(kafka, tmp_path) as system:
         floor = Floor(now_ms(), seed=22)
         worked_off(system, floor)
-        client = admin(system)
-        for future in client.delete_consumer_groups([system.worker_group, system.sink_group]).values():
-            future.result(timeout=30)
+        Administrator(system).forget_groups(system.worker_group, system.sink_group)
         assert sum(system.committed(system.worker_group, "events").values()) == 0
 
         worked_off(system, floor, 500)
@@ -89,7 +63,7 @@ def test_topics_made_again_are_refused_at_start(kafka: Broker, tmp_path: Path) -
     """Offsets of a deleted topic go with it: without the ids on record everything would look like a first start."""
     with System(kafka, tmp_path) as system:
         worked_off(system, Floor(now_ms(), seed=23))
-        make_again(system, "events")
+        Administrator(system).make_again("events")
         system.produce(Floor(now_ms(), seed=24).records(300))
 
         for role in ("worker", "sink"):
@@ -106,7 +80,7 @@ def test_events_made_again_while_roles_run_stop_them(kafka: Broker, tmp_path: Pa
         system.produce(Floor(now_ms(), seed=25).records(2_000))
         system.drained(worker, sink)
 
-        make_again(system, "events")
+        Administrator(system).make_again("events")
         system.produce(Floor(now_ms(), seed=26).records(300))
 
         seen = (
@@ -127,7 +101,7 @@ def test_a_lost_changelog_stops_the_worker_that_runs(kafka: Broker, tmp_path: Pa
         system.produce(Floor(now_ms(), seed=27).records(1_000))
         system.worked(worker)
 
-        make_again(system, "panes")
+        Administrator(system).make_again("panes")
 
         assert f"error: topic '{system.topic('panes')}' was deleted and made again: id " in refused(worker)
         assert "was deleted and made again" in system.run("worker", code=2).stderr
@@ -137,13 +111,12 @@ def test_lost_panes_are_made_again_from_the_events(kafka: Broker, tmp_path: Path
     with System(kafka, tmp_path) as system:
         floor = Floor(now_ms(), seed=29)
         worked_off(system, floor)
-        make_again(system, "panes")
+        Administrator(system).make_again("panes")
         system.produce(floor.records(300))
         said = system.run("topics", "accept", code=2).stderr
         assert f"error: group '{system.worker_group}' has read {system.topic('events')}[" in said
 
-        client = admin(system)
-        client.delete_consumer_groups([system.worker_group])[system.worker_group].result(timeout=30)
+        Administrator(system).forget_groups(system.worker_group)
         assert f"accepted {system.topic('panes')} " in system.run("topics", "accept").stdout
 
         worked_off(system, floor, 300)
@@ -156,8 +129,8 @@ def test_new_log_beside_an_old_store_replaces_nothing_by_less(kafka: Broker, tmp
         floor = Floor(now_ms(), seed=30)
         worked_off(system, floor)
         before = [raw(message) for message in system.read("events")]
-        there = admin(system).list_topics(timeout=30).topics
-        make_again(system, *(name.removeprefix(system.prefix) for name in there if name.startswith(system.prefix)))
+        administrator = Administrator(system)
+        administrator.make_again(*administrator.topics())
         assert "closed every pane before " in system.run("topics", "accept").stdout
 
         worked_off(system, floor, 1_000)
@@ -174,14 +147,14 @@ def test_partitions_added_stop_the_roles_and_are_refused_at_start(kafka: Broker,
         system.drained(worker, sink)
         events, panes = system.topic("events"), system.topic("panes")
 
-        add_partition(system, "events")
+        Administrator(system).add_partition("events")
 
         for role in (worker, sink):
             assert f"error: topic '{events}': 5 partitions, 4 when the roles began" in refused(role)
         said = system.run("worker", code=2).stderr
         assert f"topics must have the same number of partitions: {events} 5, {panes} 4" in said
         for name in ("panes", "readings", "team-panes", "alerts"):
-            add_partition(system, name)
+            Administrator(system).add_partition(name)
         for role_name in ("worker", "sink"):
             said = system.run(role_name, code=2).stderr
             assert "error: partitions of the events topic: 5 here, 4 on record" in said

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 
 from kpistream.errors import ConfigError
 from kpistream.log.records import Outgoing
@@ -69,6 +69,8 @@ class Publisher:
         for size, future in futures:
             try:
                 base = (await future).offset
+            except KafkaTimeoutError as error:
+                raise self._late(topic, partition) from error
             except MessageSizeTooLargeError as error:
                 raise ConfigError(too_large(topic, partition, size)) from error
             offsets.extend(range(base, base + size))
@@ -85,7 +87,16 @@ class Publisher:
     async def _send(self, batch: Any, topic: str, partition: int) -> Any:
         assert self._producer is not None
         batch.close()
-        return await self._producer.send_batch(batch, topic, partition=partition)
+        try:
+            return await self._producer.send_batch(batch, topic, partition=partition)
+        except KafkaTimeoutError as error:
+            raise self._late(topic, partition) from error
+
+    def _late(self, topic: str, partition: int) -> KafkaTimeoutError:
+        return KafkaTimeoutError(
+            f"{topic}[{partition}]: the brokers did not confirm a message within {self._timeout_ms} ms; "
+            "hint: are enough replicas in sync?"
+        )
 
     async def partitions(self, topic: str) -> int:
         """How many partitions the topic has."""

@@ -1,0 +1,61 @@
+"""What an administrator does to topics and groups, on a live Kafka: for strikes and tests."""
+
+from typing import Any
+
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    ResourceType,
+)
+
+from tests.live.system import System
+
+
+class Administrator:
+    """Acts on the topics and groups of one system."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._client = AdminClient({"bootstrap.servers": system.kafka.bootstrap})
+
+    def forget_groups(self, *groups: str) -> None:
+        """Delete what groups have committed; they must have no members."""
+        _all_done(self._client.delete_consumer_groups(list(groups)))
+
+    def delete_before(self, name: str, partition: int, offset: int) -> None:
+        """Delete the records of a partition before this offset, as retention does it."""
+        where = TopicPartition(self._system.topic(name), partition, offset)
+        _all_done(self._client.delete_records([where]))
+
+    def add_partition(self, name: str) -> None:
+        """One partition more for a topic."""
+        wanted = NewPartitions(self._system.topic(name), self._system.partitions + 1)
+        _all_done(self._client.create_partitions([wanted]))
+
+    def limit_messages(self, name: str, limit_bytes: int) -> None:
+        """Set the greatest message of a topic."""
+        entry = ConfigEntry("max.message.bytes", str(limit_bytes), incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, self._system.topic(name), incremental_configs=[entry])
+        _all_done(self._client.incremental_alter_configs([resource]))
+
+    def topics(self) -> list[str]:
+        """The topics of the system, without their prefix."""
+        prefix = self._system.prefix
+        there = self._client.list_topics(timeout=30).topics
+        return sorted(name.removeprefix(prefix) for name in there if name.startswith(prefix))
+
+    def make_again(self, *names: str) -> None:
+        """Delete topics and make them again, as `topics apply` does it."""
+        system = self._system
+        system.kafka.delete_topics(*map(system.topic, names))
+        system.until("topics gone", lambda: not set(names) & set(self.topics()))
+        system.run("topics", "apply", "--partitions", str(system.partitions))
+
+
+def _all_done(futures: dict[Any, Any]) -> None:
+    for future in futures.values():
+        future.result(timeout=60)
