@@ -15,7 +15,7 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
-@pytest.mark.parametrize("name", ["panes", "team-panes"])
+@pytest.mark.parametrize("name", ["panes", pytest.param("team-panes", marks=pytest.mark.long)])
 def test_refused_record_stops_the_worker_before_it_acknowledges(kafka: Broker, tmp_path: Path, name: str) -> None:
     with System(kafka, tmp_path) as system:
         floor = Floor(now_ms(), seed=41)

@@ -32,10 +32,9 @@ def test_brokers_that_die_one_after_the_other(cluster: Cluster, tmp_path: Path) 
             lambda: cluster.coordinator(system.worker_group),
             lambda: cluster.leader(system.topic("panes"), 1),
         ):
-            broker = choose()
+            broker, ends = choose(), system.committed(system.worker_group, "events")
             with system.feeding(floor.records(2_000)):
                 broker.kill()
-                ends = system.committed(system.worker_group, "events")
                 system.until(
                     "work without it",
                     lambda ends=ends: (
@@ -53,6 +52,7 @@ def test_brokers_that_die_one_after_the_other(cluster: Cluster, tmp_path: Path) 
         system.exact()
 
 
+@pytest.mark.long
 def test_two_of_three_down_accept_nothing_and_lose_nothing(cluster: Cluster, tmp_path: Path) -> None:
     with System(cluster, tmp_path) as system:
         floor = Floor(now_ms(), seed=62)

@@ -32,7 +32,7 @@ def until_lost(system: System, broker: Proxied, floor: Floor, *alive: Role) -> N
     system.until(f"answers lost, so far {broker.proxy.lost}", lost, *alive)
 
 
-@pytest.mark.parametrize("how", ["swallow", "halve"])
+@pytest.mark.parametrize("how", ["swallow", pytest.param("halve", marks=pytest.mark.long)])
 def test_answers_lost_after_the_broker_did_what_was_asked(proxied: Proxied, tmp_path: Path, how: str) -> None:
     lose = getattr(proxied.proxy, how)
     with System(proxied, tmp_path) as system:
@@ -54,6 +54,7 @@ def test_answers_lost_after_the_broker_did_what_was_asked(proxied: Proxied, tmp_
         assert system.exact().duplicates > 0
 
 
+@pytest.mark.long
 def test_cut_refused_and_slow_connections(proxied: Proxied, tmp_path: Path) -> None:
     proxy = proxied.proxy
     with System(proxied, tmp_path) as system:

@@ -63,6 +63,7 @@ def test_every_refusal_of_the_store_is_waited_for(kafka: Broker, http_clickhouse
         assert system.exact().duplicates > 0
 
 
+@pytest.mark.long
 def test_store_that_is_down_stops_nobody(kafka: Broker, http_clickhouse: Front, tmp_path: Path) -> None:
     """Down before the sink starts, then again in the middle of its work; connections are refused."""
     front = http_clickhouse
@@ -100,7 +101,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(directory)], check=True)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_full_disk_of_an_embedded_store_is_waited_for(kafka: Broker, small_disk: Path, tmp_path: Path) -> None:
     system = System(kafka, tmp_path, store=small_disk / "store")
     system.store = str(small_disk / "store")
