@@ -79,10 +79,28 @@ def retention_overtakes(scene: Scene) -> None:
         for member in (*scene.workers, *scene.sinks):
             held.enter_context(scene.holding(member))
             scene.stop(member)
-        scene.flow(600)
-        partition = scene.random.randrange(scene.system.partitions)
-        oldest = scene.system.ends("events")[partition] - 1
-        Administrator(scene.system).delete_before("events", partition, oldest)
+        _delete_unread(scene)
+
+
+@strike("retention-overtakes-the-sleeping", alone=True, judge=_lost_to_retention)
+def retention_overtakes_the_sleeping(scene: Scene) -> None:
+    """Records are deleted while all members are frozen, for less than a session: the fetch that runs finds out."""
+    members = (*scene.workers, *scene.sinks)
+    with ExitStack() as held:
+        for member in members:
+            held.enter_context(scene.holding(member))
+            member.role.pause()
+        _delete_unread(scene)
+        for member in members:
+            member.role.resume()
+
+
+def _delete_unread(scene: Scene) -> None:
+    scene.flow(600)
+    partition = scene.random.randrange(scene.system.partitions)
+    oldest = scene.system.ends("events")[partition] - 1
+    Administrator(scene.system).delete_before("events", partition, oldest)
+    scene.note(f"events[{partition}] begins at {oldest}")
 
 
 _MADE_AGAIN: Final = ("was deleted and made again", "the topic was made again", "is missing", "partitions, 4 when")
