@@ -380,9 +380,11 @@ class System:
 
 
 def _holds(condition: Callable[[], bool]) -> bool:
-    """Whether it holds; a broker that is still busy with its own start does not say so."""
+    """Whether it holds; a broker that is still busy with its own start, or has just died, does not say so."""
     try:
         return condition()
+    except TimeoutError:
+        return False
     except KafkaException as error:
         if error.args[0].code() not in _BUSY:
             raise
