@@ -6,9 +6,10 @@ decodes events for a living. It is not fast and need not be. A verdict is a func
 """
 
 import json
+import re
 from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from kpistream.errors import EventRejected, Reason
 from kpistream.judge.values import (
@@ -28,13 +29,15 @@ from kpistream.judge.values import (
 
 Event = dict[str, Any]
 """An accepted event: every field of its type, absent ones with their default, times in epoch ms."""
-Headers = Sequence[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
 
 DAY_MS: Final = 86_400_000
 LARGEST: Final = 1_000_000
 """Bytes of a value."""
 DEEPEST: Final = 200
 """Levels of nesting in a value: a bound of our own, since Python's depends on who calls."""
+LONGEST_NUMBER: Final = 4300
+"""Digits before the point of a number."""
 LEEWAY_MS: Final = 300_000
 """How far after its record's timestamp an event may have happened."""
 ROUNDING_MS: Final = 1_000
@@ -73,58 +76,81 @@ def _document(value: bytes | None) -> Event:
     if value[0] == 0:
         refuse(Reason.SCHEMA_REGISTRY_FRAMING, "value looks like Schema Registry framing; kpistream reads JSON")
     try:
-        found = json.loads(value.decode("utf-8"), parse_constant=lambda word: refuse(Reason.NOT_JSON, word))
+        text_ = value.decode("utf-8")
+        found = json.loads(text_, parse_constant=_constant, parse_int=_int, parse_float=_float)
     except (ValueError, RecursionError) as error:
         raise EventRejected(Reason.NOT_JSON, str(error)) from error
     if not isinstance(found, dict):
         refuse(Reason.NOT_JSON, "not an object")
-    if value.count(b"[") + value.count(b"{") > DEEPEST and _levels(found) > DEEPEST:
+    if value.count(b"[") + value.count(b"{") > DEEPEST and _levels(text_) > DEEPEST:
         refuse(Reason.NOT_JSON, f"nested more than {DEEPEST} levels deep")
-    if rb"\u" in value and _torn(found):
+    if rb"\u" in value and any(found_[1] for found_ in _ESCAPES.finditer(text_)):
         refuse(Reason.NOT_JSON, "half of a surrogate pair")
     return found
 
 
-def _torn(found: Event) -> bool:
-    """Half of a surrogate pair is no character: it cannot be written as UTF-8."""
-    try:
-        json.dumps(found, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return True
-    return False
+_ESCAPES: Final = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|(\\u[dD][89a-fA-F]..)|\\.")
+"""Escapes of sound JSON; the group is half of a surrogate pair, which is no character."""
+_BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]\s*[]}]|([]\[{}])')
+"""Texts, empty objects and arrays, and, as the group, every other bracket of sound JSON."""
 
 
-def _levels(found: Event) -> int:
-    """Count how deep objects and arrays are nested; empty ones do not count."""
-    layer: list[Any] = [found]
-    levels = 0
-    while layer:
-        levels += 1
-        inner = (part for outer in layer for part in (outer.values() if isinstance(outer, dict) else outer))
-        layer = [part for part in inner if part and isinstance(part, dict | list)]
-    return levels
+def _constant(word: str) -> NoReturn:
+    refuse(Reason.NOT_JSON, word)
+
+
+def _int(digits: str) -> int:
+    if len(digits.lstrip("-")) > LONGEST_NUMBER:
+        refuse(Reason.NOT_JSON, f"a number of {len(digits)} digits")
+    return int(digits)
+
+
+def _float(digits: str) -> float:
+    whole_part = re.split("[.eE]", digits.lstrip("-"), maxsplit=1)[0]
+    if len(whole_part) > LONGEST_NUMBER:
+        refuse(Reason.NOT_JSON, f"a number of {len(whole_part)} digits before the point")
+    return float(digits)
+
+
+def _levels(text_: str) -> int:
+    """Count how deep objects and arrays are nested, those that a later name hides included; empty ones do not count."""
+    level = deepest = 0
+    for bracket in _BRACKETS.finditer(text_):
+        if bracket[1]:
+            level += 1 if bracket[1] in "[{" else -1
+            deepest = max(deepest, level)
+    return deepest
 
 
 def _unwrapped(content: Event, headers: Headers) -> Event:
     """Return the event inside a CloudEvent, its attributes filling what it leaves out; else the object itself."""
     if "specversion" in content and ("data" in content or "data_base64" in content):
         about, inner = content, content.get("data")
+        _check_version(about)
         if "data" not in content:
             try:
                 inner = _document(b64decode(content["data_base64"], validate=True))
-            except (TypeError, ValueError):
-                refuse(Reason.INVALID_FIELD, "data_base64 is not base64")
+            except (TypeError, ValueError, EventRejected):
+                refuse(Reason.INVALID_FIELD, "data_base64 is not an object in base64")
     else:
-        about = {key[3:]: held.decode("utf-8", "replace") for key, held in headers if key.startswith("ce_")}
+        told = [(key[3:], held) for key, held in headers if key.startswith("ce_") and held is not None]
+        about = {key: held.decode("utf-8", "replace") for key, held in told}
         inner = content
         if "specversion" not in about:
             return content
-    if about["specversion"] != "1.0":
-        refuse(Reason.INVALID_FIELD, f"specversion {about['specversion']!r:.80}")
+        _check_version(about)
     if not isinstance(inner, dict):
         refuse(Reason.INVALID_FIELD, "data is not an object")
     filling = {"type": "type", "source": "source", "event_id": "id", "tenant": "tenant"}
-    return {**{field: about[key] for field, key in filling.items() if key in about}, **inner}
+    event = {**{field: about[key] for field, key in filling.items() if key in about}, **inner}
+    if "type" not in inner and isinstance(event.get("type"), str):
+        event["type"] = event["type"].removeprefix("kpistream.")
+    return event
+
+
+def _check_version(about: Mapping[str, object]) -> None:
+    if about["specversion"] != "1.0":
+        refuse(Reason.INVALID_FIELD, f"specversion {about['specversion']!r:.80}")
 
 
 def _field(each: str, value: object, check: Check, default: object) -> object:

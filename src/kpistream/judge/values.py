@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from math import isfinite
 from typing import Any, Final, NoReturn
 
 from kpistream.errors import EventRejected, Reason
@@ -144,8 +145,16 @@ def thousandths(value: object) -> int:
     """Turn a number with at most three decimals into thousandths; what is on no scale is not looked at closely."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         invalid(value, "a number")
+    try:
+        finite = isfinite(float(value))
+    except OverflowError:
+        finite = False
+    if not finite:
+        invalid(value, "a finite number")
+    if abs(value) > 1_000_000:
+        return 10**9 if value > 0 else -(10**9)
     exact = Decimal(repr(value)) * 1000
-    if not exact.is_finite() or (abs(exact) <= 100_000 and exact != int(exact)):
+    if abs(exact) <= 100_000 and exact != int(exact):
         invalid(value, "a number with at most 3 decimals")
     return int(exact)
 
