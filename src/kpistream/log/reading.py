@@ -6,6 +6,7 @@ the pane size and the partition count alone.
 
 from kpistream.core.decoding import Decoder
 from kpistream.core.placing import Accepted, place
+from kpistream.log import header_names as _header_names  # noqa: F401 installs itself for all who read events
 from kpistream.log.records import LogRecord, first_timestamp_ms
 from kpistream.log.topics import partition_of
 
