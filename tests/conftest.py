@@ -6,6 +6,7 @@ command that helps. Under CI=true a test that skips for want of a broker or an e
 
 import itertools
 import os
+import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,7 @@ LIVE: Final = Path(__file__).parent / "live"
 REMEDIES: Final = {
     "live": "a real Apache Kafka: make live-tools",
     "engine": "the embedded ClickHouse engine: pip install -c constraints.txt -e '.[embedded,dev]'",
+    "promtool": "promtool, of Prometheus: apt-get install prometheus",
     "data": "the data sets: KPISTREAM_SHARED_DATA=/path/to/data make test",
 }
 """What a test with this marker needs, and the one command or setting that gives it."""
@@ -56,6 +58,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what cannot run here."""
     if item.get_closest_marker("live") and broker.missing():
         pytest.skip(broker.missing())
+    if item.get_closest_marker("promtool") and shutil.which("promtool") is None:
+        pytest.skip("no promtool")
     if item.get_closest_marker("data") and not SHARED_DATA:
         pytest.skip("KPISTREAM_SHARED_DATA is not set")
 

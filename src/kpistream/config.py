@@ -42,6 +42,14 @@ class Config:
     session_timeout_s: int = _setting(15, "group session timeout, in seconds")
     publish_timeout_s: int = _setting(60, "a publish that takes longer ends the process, in seconds")
     stall_timeout_s: int = _setting(120, "no progress with lag for longer than this ends the process, in seconds")
+    bad_percent: int = _setting(
+        20, "alarm when so many of a partition's records, in percent of KPISTREAM_BAD_WINDOW, are refused; 0: never"
+    )
+    bad_window: int = _setting(1000, "records over which that share is taken")
+    bad_consecutive: int = _setting(500, "alarm when so many records of a partition in a row are refused; 0: never")
+    bad_stop: int = _setting(
+        0, "stop without acknowledging when so many records of a partition in a row are refused; 0: go on"
+    )
     events_retention_days: int = _setting(14, "least retention of the events topic, in days")
     metrics_host: str = _setting("127.0.0.1", "address of the Prometheus endpoint")
     metrics_port: int = _setting(9090, "port of the Prometheus endpoint; 0 takes a free one, -1 switches it off")
@@ -145,6 +153,12 @@ def _check(config: Config) -> list[str]:
         faults.append(f"KPISTREAM_HORIZON_HOURS: {config.horizon_hours} h is below 1 h")
     if config.flush_ms < 10:
         faults.append(f"KPISTREAM_FLUSH_MS: {config.flush_ms} ms is below 10 ms")
+    if not 0 <= config.bad_percent <= 100:
+        faults.append(f"KPISTREAM_BAD_PERCENT: {config.bad_percent} is not 0 to 100")
+    if config.bad_window < 1:
+        faults.append(f"KPISTREAM_BAD_WINDOW: {config.bad_window} records is below 1")
+    if min(config.bad_consecutive, config.bad_stop) < 0:
+        faults.append("KPISTREAM_BAD_CONSECUTIVE, KPISTREAM_BAD_STOP: a number of records is below 0")
     if config.security_protocol not in ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"):
         faults.append(
             f"KPISTREAM_SECURITY_PROTOCOL: {config.security_protocol!r} is not one of "

@@ -27,10 +27,9 @@ class WorkerMetrics:
             return Histogram(name, text, registry=registry, buckets=_FLUSH_BUCKETS)
 
         self.events = counter("kpistream_events_total", "Records read from the events topic.")
-        self.outcomes = counter(
-            "kpistream_event_outcomes_total", "Accepted records by what became of them.", ["outcome"]
-        )
+        self.outcomes = counter("kpistream_event_outcomes_total", "Accepted records by their outcome.", ["outcome"])
         self.rejected = counter("kpistream_events_rejected_total", "Records sent to dead letters.", ["reason"])
+        self.bad_input = gauge("kpistream_bad_input", "1 while too much is refused (KPISTREAM_BAD_*).", ["partition"])
         self.moves = counter("kpistream_retractions_total", "Retractions written to the events topic.")
         self.late = counter(
             "kpistream_events_late_total", "Accepted events that occurred over one pane before their record."

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from kpistream import config as configuration
 from kpistream.config import Config
 from kpistream.core.partition import PartitionSettings
+from kpistream.core.refusals import Limits
 from kpistream.core.settings import Settings, read_settings
 from kpistream.errors import ConfigError
 from kpistream.history import ddl, tables
@@ -118,6 +119,7 @@ def worker_settings(config: Config, partitions: int, live: Settings) -> WorkerSe
         flush=FlushSettings(config.flush_ms),
         publish_timeout_s=config.publish_timeout_s,
         watch_log=not config.embedded,
+        refusals=Limits(config.bad_percent, config.bad_window, config.bad_consecutive, config.bad_stop),
     )
 
 

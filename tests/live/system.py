@@ -30,7 +30,7 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, OffsetSpec
 
 from kpistream.history import tables
 from kpistream.history.store import open_store
@@ -54,7 +54,7 @@ _BUSY: Final = (
 class Sent(NamedTuple):
     """A record to produce; `partition` None: where the key belongs."""
 
-    key: bytes
+    key: bytes | None
     value: bytes
     headers: tuple[tuple[str, bytes], ...] = ()
     partition: int | None = None
@@ -213,6 +213,13 @@ class System:
     def topic(self, name: str) -> str:
         """Full name of a topic."""
         return self.prefix + name
+
+    def allow_bytes(self, name: str, size_bytes: int) -> None:
+        """Let records of this size into a topic."""
+        entry = ConfigEntry("max.message.bytes", str(size_bytes), incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ConfigResource.Type.TOPIC, self.topic(name), incremental_configs=[entry])
+        for future in self._admin.incremental_alter_configs([resource]).values():
+            future.result(timeout=30)
 
     def produce(self, records: Iterable[Sent]) -> int:
         """Append to the events topic; how many, once all are durable."""

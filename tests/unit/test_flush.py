@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from kpistream.core.decoding import decode
 from kpistream.core.partition import PartitionSettings, Retraction
 from kpistream.core.placing import Place, place, rank_of
+from kpistream.log.records import Outgoing
 from kpistream.log.topics import Topics
 from kpistream.metrics import WorkerMetrics
 from kpistream.stream.flush import Flusher, FlushPorts, retraction_record
@@ -106,3 +107,30 @@ def test_retraction_carries_the_time_of_its_cause():
 
     assert (record.key, record.timestamp_ms) == (b"acme/agent:ann", NOON_MS + 5)
     assert place(decode(record.value, NOON_MS), 300_000).rank == retraction.rank
+
+
+def test_bytes_of_dead_letters_bound_what_waits_for_a_flush():
+    async def story():
+        flusher, shard, _, acknowledged, _ = made(refusals=0)
+        shard.refuse(Outgoing(None, bytes(65 << 20)))
+        flusher.start_due(1)
+        await asyncio.wait_for(flusher.room(shard, limit=50_000), 5)
+        return shard.waiting_bytes, shard.dead_letters, acknowledged
+
+    waiting_bytes, waiting, acknowledged = asyncio.run(story())
+
+    assert (waiting_bytes, waiting) == (0, [])
+    assert acknowledged in ([], [1])
+
+
+def test_reading_pauses_while_too_many_bytes_wait():
+    async def story():
+        flusher, shard, _, _, _ = made(refusals=0)
+        shard.publishing = True  # a flush that takes its time
+        shard.refuse(Outgoing(None, bytes(65 << 20)))
+        room = asyncio.ensure_future(flusher.room(shard, limit=50_000))
+        done, _ = await asyncio.wait([room], timeout=0.2)
+        room.cancel()
+        return done
+
+    assert asyncio.run(story()) == set()

@@ -13,12 +13,25 @@ FIRST_TIMESTAMP: Final = "kpi-first-timestamp"
 HOP: Final = "kpi-hop"
 CONFLICT_REASON: Final = ("kpi-reason", str(Reason.CONFLICT).encode())
 """Header of a dead letter that says: two contents came with one revision."""
-_ORIGINAL: Final = "kpi-original-"
+ORIGINAL: Final = "kpi-original-"
+"""Before the name of a header that the refused record had."""
+NULL_VALUE: Final = "kpi-null-value"
+"""The refused record had no value; the letter's is empty."""
+CUT_VALUE: Final = "kpi-cut-from-bytes"
+CUT_KEY: Final = "kpi-cut-key-from-bytes"
+CUT_HEADERS: Final = "kpi-cut-headers"
+"""Marks of what a letter holds less than its record: bytes of the value and of the key, number of headers."""
 _DETAIL_LIMIT: Final = 1000
 _LETTER_LIMIT: Final = 15 << 20
-"""A larger value is cut, and says so; its coordinates lead to the whole."""
+"""Of a larger record the letter holds less, and says so; its coordinates lead to the whole."""
+_HEADER_BYTES: Final = 32
+"""What a header takes beside name and value, and the prefix of an original one."""
+_FORWARDED_HEADERS_LIMIT: Final = 16_384
+_COUNTED_HEADERS: Final = frozenset(("ce_specversion", "ce_type", "ce_id", "ce_source", "ce_tenant"))
+_COUNTED_LIMIT: Final = 1024
+"""No longer header fills a field: 256 characters are its limit."""
 
-Headers = Sequence[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
 
 
 class LogRecord(Protocol):
@@ -50,14 +63,27 @@ def first_timestamp_ms(record: LogRecord) -> int:
     return record.timestamp
 
 
+def kept_headers(headers: Headers) -> Headers:
+    """The headers that go along with an event that is sent again; of large ones only those that say what it is."""
+    if _size(headers) <= _FORWARDED_HEADERS_LIMIT:
+        return headers
+    return [
+        (name, value) for name, value in headers if name in _COUNTED_HEADERS and len(value or b"") <= _COUNTED_LIMIT
+    ]
+
+
 def hops(record: LogRecord) -> int:
     """How often the record was forwarded because it was on the wrong partition."""
     return sum(name == HOP for name, _ in record.headers)
 
 
 def forwarded(record: LogRecord, key: str) -> Outgoing:
-    """The record as it is sent on to the partition of `key` (`tenant/scope`)."""
-    kept = [(name, value) for name, value in record.headers if name != FIRST_TIMESTAMP]
+    """The record as it is sent on to the partition of `key` (`tenant/scope`).
+
+    An accepted value has at most 1,000,000 bytes; with the headers that count it fits wherever it came from. Other
+    headers go along unless they are large.
+    """
+    kept = kept_headers([(name, value) for name, value in record.headers if name != FIRST_TIMESTAMP])
     first = (FIRST_TIMESTAMP, str(first_timestamp_ms(record)).encode())
     return Outgoing(key.encode("utf-8", "surrogatepass"), record.value, [*kept, first, (HOP, b"1")], record.timestamp)
 
@@ -73,12 +99,39 @@ def dead_letter(record: LogRecord, rejected: EventRejected) -> Outgoing:
         "kpi-offset": str(record.offset),
         "kpi-timestamp": str(first_timestamp_ms(record)),
     }
-    headers = [(name, text.encode("utf-8", "replace")) for name, text in about.items() if text]
-    headers += [(_ORIGINAL + name, value) for name, value in record.headers]
-    value = record.value or b""
+    headers: list[tuple[str, bytes | None]] = [
+        (name, text.encode("utf-8", "replace")) for name, text in about.items() if text
+    ]
     if record.value is None:
-        headers.append(("kpi-null-value", b"1"))
-    if len(value) > _LETTER_LIMIT:
-        headers.append(("kpi-cut-from-bytes", str(len(value)).encode()))
-        value = value[:_LETTER_LIMIT]
-    return Outgoing(record.key, value, headers)
+        headers.append((NULL_VALUE, b"1"))
+    originals = [(ORIGINAL + name, value) for name, value in record.headers]
+    key, value = record.key, record.value or b""
+    if len(key or b"") + _size(originals) + len(value) <= _LETTER_LIMIT:
+        return Outgoing(key, value, headers + originals)
+    return _cut(key, value, headers, originals)
+
+
+def _cut(
+    key: bytes | None,
+    value: bytes,
+    headers: list[tuple[str, bytes | None]],
+    originals: list[tuple[str, bytes | None]],
+) -> Outgoing:
+    """A letter of less than the record: as much as fits of its key, its headers and its value, in this order."""
+    room = _LETTER_LIMIT
+    if key is not None and len(key) > room // 2:
+        headers.append((CUT_KEY, str(len(key)).encode()))
+        key = key[: room // 2]
+    room -= len(key or b"")
+    if _size(originals) > room:
+        headers.append((CUT_HEADERS, str(len(originals)).encode()))
+        originals = []
+    room -= _size(originals)
+    if len(value) > room:
+        headers.append((CUT_VALUE, str(len(value)).encode()))
+        value = value[:room]
+    return Outgoing(key, value, headers + originals)
+
+
+def _size(headers: Headers) -> int:
+    return sum(_HEADER_BYTES + 4 * len(name) + len(value or b"") for name, value in headers)

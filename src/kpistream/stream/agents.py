@@ -16,12 +16,14 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from kpistream.core.partition import NOTHING, PartitionSettings
+from kpistream.core.refusals import Limits
 from kpistream.core.settings import Settings
 from kpistream.log.continuity import LogWatch
 from kpistream.log.publisher import Publisher
 from kpistream.log.reading import EventReader
 from kpistream.log.topics import Topics
 from kpistream.metrics import WorkerMetrics
+from kpistream.stream.alarm import Alarm
 from kpistream.stream.app import AppSettings, WorkerApp, make_app
 from kpistream.stream.decode import Decoder, Intake
 from kpistream.stream.flush import Flusher, FlushPorts, FlushSettings
@@ -55,6 +57,7 @@ class WorkerSettings:
     agent_metrics: int = 0
     flush: FlushSettings = FlushSettings()
     publish_timeout_s: float = 60.0
+    refusals: Limits = Limits()
     may_flush: Callable[[int, int], bool] = lambda partition, published_to: True
     """See `FlushPorts.may_flush`."""
     watch_log: bool = False
@@ -92,6 +95,7 @@ class Worker:
         pane_ms = settings.partition.pane_ms
         self._reader = EventReader(pane_ms, settings.app.partitions)
         self._decoder = Decoder(self._reader, pane_ms)
+        self._alarm = Alarm(settings.refusals, metrics, clocks.steady_s)
         self._unknown_shown: dict[str, int] = {}
         self._failure: asyncio.Future[None] | None = None
         self._stop = asyncio.Event()
@@ -183,7 +187,11 @@ class Worker:
                 await asyncio.sleep(0)
                 if not shard.ready or message.generation_id != shard.generation:
                     return
-            self._count(self._decoder.take(shard, records[first : first + _SLICE]))
+            number, generation = message.partition, shard.generation
+            run = self._alarm.run(number, generation)
+            intake = self._decoder.take(shard, records[first : first + _SLICE], run)
+            self._count(intake)
+            self._alarm.take(number, generation, intake)
         if message.offset >= shard.partition.at.next_offset:  # marks of transactions behind the records, or alone
             shard.partition.advance(message.offset + 1, 0)
 
@@ -300,6 +308,7 @@ class Worker:
 
     def _show(self) -> None:
         self.standing.look()
+        self._alarm.keep({shard.partition.number for shard in self.shards.values() if shard.generation != NOTHING})
         self.ticker.forget_lost()
         for name, count in self._reader.decoder.unknown.items():
             self.metrics.unknown_fields.labels(name).inc(count - self._unknown_shown.get(name, 0))

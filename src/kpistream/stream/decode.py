@@ -30,6 +30,10 @@ class Intake:
     rejected: Counter[Reason] = field(default_factory=Counter)
     forwarded: int = 0
     late: int = 0
+    longest_run: int = 0
+    """Most refused records in a row, those right before the batch included."""
+    run: int = 0
+    """Refused records in a row at the end of the batch."""
 
 
 class Decoder:
@@ -39,9 +43,12 @@ class Decoder:
         self._reader = reader
         self._pane_ms = pane_ms
 
-    def take(self, shard: Shard, records: list[LogRecord]) -> Intake:
-        """Join, forward or refuse each record; then move the shard's position behind the last one."""
-        intake, pane_ms = Intake(), self._pane_ms
+    def take(self, shard: Shard, records: list[LogRecord], run: int = 0) -> Intake:
+        """Join, forward or refuse each record; then move the shard's position behind the last one.
+
+        `run`: refused records in a row before these.
+        """
+        intake, pane_ms = Intake(run=run), self._pane_ms
         partition, number = shard.partition, shard.partition.number
         read, home, outcomes = self._reader.read, self._reader.home, intake.outcomes
         accept, newest_ms, added = partition.accept, 0, 0
@@ -58,6 +65,7 @@ class Decoder:
                     self._misplaced(shard, record, event.key, intake)
                     continue
                 outcome = accept(event, offset)
+                intake.run = 0
             except EventRejected as rejected:
                 self._refuse(shard, record, rejected, intake)
                 continue
@@ -81,20 +89,22 @@ class Decoder:
             detail = f"record is on partition {record.partition} again after it was forwarded"
             self._refuse(shard, record, EventRejected(Reason.MISROUTED, detail), intake)
         else:
-            shard.forwards.append(forwarded(record, key))
+            shard.forward(forwarded(record, key))
             intake.forwarded += 1
 
     def _refuse(self, shard: Shard, record: LogRecord, rejected: EventRejected, intake: Intake) -> None:
-        shard.dead_letters.append(dead_letter(record, rejected))
+        shard.refuse(dead_letter(record, rejected))
         intake.rejected[rejected.reason] += 1
+        intake.run += 1
+        intake.longest_run = max(intake.longest_run, intake.run)
 
     def _special(self, shard: Shard, record: LogRecord, event: Accepted, outcome: Outcome) -> None:
         """Outcomes that also leave a dead letter."""
         if outcome is Outcome.CONFLICT:
-            shard.dead_letters.append(dead_letter(record, _conflict(shard, event)))
+            shard.refuse(dead_letter(record, _conflict(shard, event)))
         elif not shard.partition.settings.history and not event.retracts:
             detail = f"pane {event.start_ms} ms of {event.key!r} is closed and there is no history"
-            shard.dead_letters.append(dead_letter(record, EventRejected(Reason.CLOSED, detail, _CLOSED_HINT)))
+            shard.refuse(dead_letter(record, EventRejected(Reason.CLOSED, detail, _CLOSED_HINT)))
 
 
 def _conflict(shard: Shard, event: Accepted) -> EventRejected:

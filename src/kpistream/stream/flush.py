@@ -25,6 +25,8 @@ from kpistream.stream.state import Shard, Shards
 log = logging.getLogger(__name__)
 
 _HELD_BACK_S = 0.05
+_WAITING_BYTES = 64 << 20
+"""Bytes of dead letters and forwards of one partition that may wait for a flush before reading pauses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +116,10 @@ class Flusher:
                 task.add_done_callback(self._tasks.discard)
 
     async def room(self, shard: Shard, limit: int) -> None:
-        """Wait until fewer than `limit` records of the shard wait for a flush."""
-        while shard.unflushed >= limit and shard.ready and self._broken is None:
+        """Wait until fewer than `limit` records of the shard, and not too many bytes, wait for a flush."""
+        while (
+            (shard.unflushed >= limit or shard.waiting_bytes >= _WAITING_BYTES) and shard.ready and self._broken is None
+        ):
             self._done.clear()
             self.start_due(self._partitions)
             with contextlib.suppress(TimeoutError):
@@ -147,8 +151,8 @@ class Flusher:
         began_s = self._ports.clock_s()
         number, generation = shard.partition.number, shard.generation
         flush = shard.partition.snapshot(self._ports.sink_committed(number))
-        forwards, dead_letters = shard.forwards, shard.dead_letters
-        shard.forwards, shard.dead_letters, shard.unflushed = [], [], 0
+        forwards, dead_letters = shard.take_others()
+        shard.unflushed = 0
         shard.changed.update(change.place for change in flush.sums)
         await self._publish_others(flush, forwards, dead_letters)
         changelog = [Outgoing(key, value) for key, value in flush.changelog]

@@ -34,6 +34,8 @@ class Shard:
         """Key and pane start of panes that were published since the ticker looked last; see `take_changed`."""
         self.unflushed = 0
         """Records handed in since the last snapshot."""
+        self.waiting_bytes = 0
+        """What forwards and dead letters hold."""
         self.publishing = False
         self.catch_up_to = NOTHING
         """End offset of the events when it was assigned: before that, numbers are provisional."""
@@ -52,15 +54,35 @@ class Shard:
         """
         self.partition.assigned()
         self.generation = generation
-        self.dead_letters = [letter for letter in self.dead_letters if CONFLICT_REASON in letter.headers]
-        self.forwards, self.unflushed, self.catch_up_to = [], 0, NOTHING
+        letters = self.take_others()[1]
+        for letter in letters:
+            if CONFLICT_REASON in letter.headers:
+                self.refuse(letter)
+        self.unflushed, self.catch_up_to = 0, NOTHING
         self.begins_at, self.lagging, self.revoked = NOTHING, False, False
 
     def lost(self) -> None:
         """Somebody else holds it now."""
         self.partition.forget()
         self.generation = NOTHING
-        self.forwards, self.dead_letters, self.changed, self.unflushed = [], [], set(), 0
+        self.take_others()
+        self.changed, self.unflushed = set(), 0
+
+    def forward(self, record: Outgoing) -> None:
+        """Let a record go on to another partition with the next flush."""
+        self.forwards.append(record)
+        self.waiting_bytes += len(record.value or b"")
+
+    def refuse(self, letter: Outgoing) -> None:
+        """Publish a dead letter with the next flush."""
+        self.dead_letters.append(letter)
+        self.waiting_bytes += len(letter.value or b"") + len(letter.key or b"")
+
+    def take_others(self) -> tuple[list[Outgoing], list[Outgoing]]:
+        """Forwards and dead letters; nothing of them waits any more."""
+        taken = self.forwards, self.dead_letters
+        self.forwards, self.dead_letters, self.waiting_bytes = [], [], 0
+        return taken
 
     def take_changed(self) -> set[tuple[str, int]]:
         """Panes that may have changed since the last call: published ones, and those that wait for a flush."""

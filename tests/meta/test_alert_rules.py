@@ -1,0 +1,47 @@
+"""Alert rules: they use metrics that exist, and promtool holds them against time series."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+
+from kpistream.metrics import SinkMetrics, WorkerMetrics
+
+RULES = Path(__file__).resolve().parents[2] / "deploy" / "prometheus" / "rules"
+FILES = sorted(path for path in RULES.glob("*.yml") if not path.name.endswith(".test.yml"))
+
+
+def exported() -> set[str]:
+    """Names that the roles export."""
+    registry = CollectorRegistry()
+    WorkerMetrics(registry), SinkMetrics(registry)
+    names = set()
+    for family in registry.collect():
+        ends = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(family.type, ("",))
+        names |= {family.name + end for end in ends}
+    return names
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_rules_use_metrics_that_are_exported(path: Path) -> None:
+    rules = [rule for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
+    used = {name for rule in rules for name in re.findall(r"\bkpistream_\w+", rule["expr"])}
+
+    assert used and used <= exported()
+    assert all({"summary", "description"} <= rule["annotations"].keys() for rule in rules)
+
+
+@pytest.mark.promtool
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_rules_fire_when_they_should_and_not_otherwise(path: Path) -> None:
+    told = path.with_name(f"{path.stem}.test.yml")
+    promtool = shutil.which("promtool")
+    assert promtool is not None
+
+    for command in (("check", "rules", str(path)), ("test", "rules", str(told))):
+        done = subprocess.run([promtool, *command], cwd=path.parent, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
