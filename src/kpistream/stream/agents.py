@@ -25,7 +25,7 @@ from kpistream.log.topics import Topics
 from kpistream.metrics import WorkerMetrics
 from kpistream.stream.alarm import Alarm
 from kpistream.stream.app import AppSettings, WorkerApp, make_app
-from kpistream.stream.decode import Decoder, Intake
+from kpistream.stream.decode import Decoder, Intake, slices
 from kpistream.stream.flush import Flusher, FlushPorts, FlushSettings
 from kpistream.stream.standing import Standing
 from kpistream.stream.state import Shard
@@ -40,8 +40,6 @@ _TICK_S = 0.2
 _TICK_BEHIND_S = 0.01
 _STOP_LIMIT_S = 8.0
 _LOOPS_STOP_LIMIT_S = 1.5
-_SLICE = 1000
-"""Records that are joined in one go: about 10 ms, in which nothing else runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,15 +179,14 @@ class Worker:
                 raise
 
     async def _take(self, shard: Shard, message: Any) -> None:
-        records = message.value
-        for first in range(0, len(records), _SLICE):
-            if first:
+        for number_of_slice, records in enumerate(slices(message.value)):
+            if number_of_slice:
                 await asyncio.sleep(0)
                 if not shard.ready or message.generation_id != shard.generation:
                     return
             number, generation = message.partition, shard.generation
             run = self._alarm.run(number, generation)
-            intake = self._decoder.take(shard, records[first : first + _SLICE], run)
+            intake = self._decoder.take(shard, records, run)
             self._count(intake)
             self._alarm.take(number, generation, intake)
         if message.offset >= shard.partition.at.next_offset:  # marks of transactions behind the records, or alone

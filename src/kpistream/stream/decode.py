@@ -5,6 +5,7 @@ each record is counted; nothing is logged per record.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,6 +19,9 @@ from kpistream.stream.state import Shard
 ADDED: Final = Outcome.ADDED
 CONFLICT: Final = Outcome.CONFLICT
 CLOSED: Final = Outcome.CLOSED
+SLICE_RECORDS: Final = 1000
+SLICE_BYTES: Final = 1 << 20
+"""What is joined in one go, in which nothing else runs: 10 ms as a rule, 0.2 s for the worst bytes that we know."""
 _CLOSED_HINT: Final = "switch history on, or send events sooner than the horizon"
 
 
@@ -34,6 +38,18 @@ class Intake:
     """Most refused records in a row, those right before the batch included."""
     run: int = 0
     """Refused records in a row at the end of the batch."""
+
+
+def slices(records: list[LogRecord]) -> Iterator[list[LogRecord]]:
+    """The records in their order, cut by number and, since a fetch is decompressed, by bytes."""
+    first = held = 0
+    for last, record in enumerate(records):
+        held += len(record.value or b"")
+        if last - first >= SLICE_RECORDS or (held > SLICE_BYTES and last > first):
+            yield records[first:last]
+            first, held = last, len(record.value or b"")
+    if records:
+        yield records[first:]
 
 
 class Decoder:
