@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from kpistream import config as configuration
+from kpistream.dlq import dlq
 from kpistream.errors import ConfigError, EventRejected, KpistreamError, SinkUnavailable
 
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -284,6 +285,9 @@ def load(broker: str | None, **options: Any) -> None:
     from kpistream import commands
 
     _run(commands.load_command(_config(broker=broker), **options))
+
+
+cli.add_command(dlq)
 
 
 @cli.command(epilog="Example: kpistream check ./settings")

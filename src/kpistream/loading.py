@@ -10,6 +10,7 @@ from kpistream.log.topics import Topics, partition_of
 from kpistream.trying import Files, Progress, Result, mapped_rows, refused_row
 
 _BATCH = 2000
+_BATCH_BYTES = 16 << 20
 
 
 class Loader:
@@ -18,14 +19,15 @@ class Loader:
     def __init__(self, config: Config) -> None:
         self._topics = Topics(config.topic_prefix)
         self._publisher = Publisher(config.connection())
-        self._partitions = 0
+        self.partitions = 0
         self._events: list[Outgoing] = []
         self._refused: list[Outgoing] = []
+        self._bytes = 0
         self.sent = 0
 
     async def __aenter__(self) -> "Loader":
         await self._publisher.start()
-        self._partitions = await self._publisher.partitions(self._topics.events)
+        self.partitions = await self._publisher.partitions(self._topics.events)
         return self
 
     async def __aexit__(
@@ -41,11 +43,12 @@ class Loader:
         """Append an event; everything is durable when the context ends."""
         self._events.append(event)
         self.sent += 1
-        if len(self._events) >= _BATCH:
+        self._bytes += len(event.value or b"")
+        if len(self._events) >= _BATCH or self._bytes >= _BATCH_BYTES:
             await self._flush()
 
     async def refuse(self, letter: Outgoing) -> None:
-        """Append a dead letter."""
+        """Append a dead letter, or a receipt; every event from before is durable first."""
         self._refused.append(letter)
         if len(self._refused) >= _BATCH:
             await self._flush()
@@ -53,9 +56,8 @@ class Loader:
     async def _flush(self) -> None:
         events, self._events = self._events, []
         refused, self._refused = self._refused, []
-        await self._publisher.publish_keyed(
-            self._topics.events, events, lambda key: partition_of(key, self._partitions)
-        )
+        self._bytes = 0
+        await self._publisher.publish_keyed(self._topics.events, events, lambda key: partition_of(key, self.partitions))
         await self._publisher.publish(self._topics.dead_letters, 0, refused)
 
 

@@ -29,7 +29,7 @@ from kpistream.errors import ConfigError, EventRejected, Reason
 from kpistream.sources.fields import Binding, Make, bind
 from kpistream.sources.mapping_schema import Description, EventSpec, read_description
 from kpistream.sources.predicates import Test
-from kpistream.sources.rows import Columns, Reader, Row
+from kpistream.sources.rows import Columns, Reader, Row, payload_row
 
 Resolve = Callable[[str, str, str, int], str | None]
 """(tenant, source, that system's id for a person, epoch ms) to the agent's id, such as `Roster.alias`; None keeps
@@ -64,6 +64,9 @@ class Mapped:
     records: tuple[Record, ...] = ()
     skipped: str | None = None
     rejected: EventRejected | None = None
+
+
+Convert = Callable[[bytes, int], Mapped]
 
 
 @dataclass(slots=True)
@@ -137,6 +140,24 @@ class Mapping:
             reader.close()
             raise
         return _read(reader, convert)
+
+    def payloads(self, *, zone: str | None = None, tenant: str = "default", resolve: Resolve | None = None) -> Convert:
+        """What turns one record that stands for itself, such as a dead letter's, into events.
+
+        Raises: ConfigError for a mapping of files with a header, which a single row has not.
+        """
+        description, form = self.description, self.description.form
+        if form.kind != "jsonl" and form.header:
+            raise ConfigError(f"{description.file}: columns are named by the header of a file, and one row has none")
+        if description.as_events:
+            events = _AsEvents(tenant, resolve, _NO_CLOCK)
+            return lambda raw, number: events(payload_row(raw, number, form))
+        faults = Faults(description.file)
+        columns = Columns(None if form.kind == "jsonl" else form.columns, "record", faults)
+        chosen = description.zone if zone is None else zone_of_name(zone)
+        rows = _Rows(description, Binding(columns, chosen, description.nulls), tenant, resolve, _NO_CLOCK)
+        faults.raise_if_any()
+        return lambda raw, number: rows(payload_row(raw, number, form))
 
 
 def packaged() -> tuple[str, ...]:

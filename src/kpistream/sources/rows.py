@@ -281,6 +281,23 @@ class _Lines:
         self._close()
 
 
+def payload_row(raw: bytes, number: int, form: Format) -> Row:
+    """One record that stands for itself, without a file: a JSON object, or a line whose columns the form names."""
+    cells: Cells = {}
+    try:
+        text = raw.decode(form.encoding)
+        if form.kind == "jsonl":
+            cells, wanted = json.loads(text, parse_float=str, parse_int=str), "not a JSON object"
+            sound = isinstance(cells, dict)
+        else:
+            line = csv.reader([text], delimiter=form.delimiter, quotechar=form.quote or '"')
+            cells, wanted = [cell.strip() for cell in next(line)], f"not {len(form.columns)} cells"
+            sound = len(cells) == len(form.columns)
+    except (ValueError, RecursionError, StopIteration, csv.Error) as error:
+        return Row(number, number, raw, {}, f"cannot be read: {error}")
+    return Row(number, number, raw, cells if sound else {}, None if sound else wanted)
+
+
 def _open(path: Path) -> BinaryIO:
     try:
         return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
