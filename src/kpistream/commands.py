@@ -293,7 +293,7 @@ def ddl_apply_command(config: Config) -> None:
 async def load_command(config: Config, *, settings: str | None, as_json: bool, **options: Any) -> None:
     """`kpistream load`."""
     files = _files(options, _settings(settings).roster)
-    await _check_log(config)
+    await check_log(config)
     with Bar() as bar:
         result = await load_files(config, files, bar)
     if as_json:
@@ -303,7 +303,7 @@ async def load_command(config: Config, *, settings: str | None, as_json: bool, *
             click.echo(line)
 
 
-async def _check_log(config: Config) -> None:
+async def check_log(config: Config) -> None:
     """Raises ConfigError unless the broker answers and has the topics that are written to."""
     topics = Topics(config.topic_prefix)
     admin = await log_admin.connect(config.connection())
@@ -377,6 +377,6 @@ async def roster_merge_command(
     elif dry_run:
         click.echo("dry run: nothing sent", err=True)
     else:
-        await _check_log(config)
+        await check_log(config)
         click.echo(f"{await publish_events(config, events)} corrections sent: they count for {new} now")
         click.echo(f"hint: as an alias of {new}, {old} needs no second merge for what is loaded later", err=True)

@@ -5,7 +5,7 @@ Tables go to stdout, talk to stderr. Every number is a count of letters, each re
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,7 +57,8 @@ def list_(broker: str | None, each: bool, as_json: bool, **options: Any) -> None
         if each:
             lines.append(_line(letter) | {"replayed": again})
 
-    groups = asyncio.run(grouped(_config(broker), _choice(options), tell))
+    config, choice = _config(broker), _choice(options)
+    groups = _run(config, lambda: grouped(config, choice, tell))
     if as_json:
         found: dict[str, Any] = {
             "letters": sum(group.letters for group in groups.values()),
@@ -95,7 +96,8 @@ def _print_list(groups: "Mapping[str, Group]", lines: list[dict[str, Any]], each
 @click.option("--json", "as_json", is_flag=True, help="JSON.")
 def show(offset: int, as_hex: bool, raw: bool, as_json: bool, broker: str | None) -> None:
     """One letter with its original bytes."""
-    letter, again, whole = asyncio.run(_found(_config(broker), offset))
+    config = _config(broker)
+    letter, again, whole = _run(config, lambda: _found(config, offset))
     if letter is None:
         click.echo(f"error: no dead letter at offset {offset}", err=True)
         raise click.exceptions.Exit(1)
@@ -160,7 +162,8 @@ def replay(broker: str | None, as_json: bool, again: bool, dry_run: bool, **opti
             click.echo(f"{letter.offset}  {letter.source or letter.file}  {letter.reason}: not sent, {what}", err=True)
 
     how = dead_letters.How(convert, dry_run, again)
-    account = asyncio.run(dead_letters.replay(config, _choice(options), how, tell))
+    choice = _choice(options)
+    account = _run(config, lambda: dead_letters.replay(config, choice, how, tell))
     if as_json:
         click.echo(json.dumps(account.as_dict() | {"dry_run": dry_run}, indent=2))
     else:
@@ -181,6 +184,17 @@ def _account_lines(account: "Account", dry_run: bool) -> list[str]:
         *(("  skipped", count, name) for name, count in sorted(account.skipped.items())),
     ]
     return [f"{name:<18}{count:>10,}  {words}".rstrip() for name, count, words in rows if count or name[0] != " "]
+
+
+def _run(config: "Config", work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """Do it once the broker answers and has the topics; ConfigError otherwise."""
+    from kpistream.commands import check_log
+
+    async def checked() -> Any:
+        await check_log(config)
+        return await work()
+
+    return asyncio.run(checked())
 
 
 def _config(broker: str | None, settings: str | None = None) -> "Config":
