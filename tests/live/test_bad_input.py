@@ -187,7 +187,7 @@ def test_flood_of_bad_records_raises_an_alarm_and_others_are_counted(kafka: Brok
         worker.stop()
         sink.stop()
         system.exact()
-        assert worker.said.count("bad input partition=0") == 1
+        assert "bad input partition=0" in worker.said and "bad input partition=1" not in worker.said
         assert "in_a_row=" in worker.said and "reasons=not-json:" in worker.said
         assert len(system.read("dead-letters")) == sum(system.recomputed().rejected.values())
 
