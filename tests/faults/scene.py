@@ -7,6 +7,7 @@ kept; a member that ends unasked with exit code 0 is a fault, since that hides a
 
 import json
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from kpistream.service import EXIT_FAILED
 from tests.faults.feed import Feed
 from tests.faults.floor import HardFloor
 from tests.front.process import Front
-from tests.live.system import Role, System
+from tests.live.system import STOP_LIMIT_S, Role, System
 
 RESTART_S: Final = 0.5
 KILLED: Final = -9
@@ -111,19 +112,27 @@ class Scene:
             member.starts += 1
 
     def stop(self, member: Member) -> None:
-        """SIGTERM: it must leave with exit 0 within its 10 s, or it is a fault. It is started again unless held."""
+        """SIGTERM: it must leave in order, or say that it could not in its 10 s. It is started again unless held."""
         with self._lock:
             role = member.role
             member.asked.add(role.pid)
         if role.code is not None:
             return
+        began_s = time.monotonic()
+        role.signal(signal.SIGTERM)
         try:
-            role.stop()
-        except AssertionError as error:
-            if role.code == EXIT_FAILED:  # its own limit of 10 s, on a machine that is too slow: loud, and harmless
-                self.ended.append(f"{role.log.stem} exit {role.code} after SIGTERM")
-            elif role.code != -signal.SIGTERM or role.said:  # not up yet: Python had not begun
-                self.fault(str(error))
+            code = role.wait()
+        except subprocess.TimeoutExpired:
+            self.fault(f"{role.log.stem} did not end after SIGTERM:\n{role.end_of_log()}")
+            role.kill()
+            return
+        took_s = time.monotonic() - began_s
+        if took_s > STOP_LIMIT_S:
+            self.note(f"{role.log.stem} took {took_s:.0f} s to leave")
+        if code == EXIT_FAILED:  # its own limit of 10 s, on a machine that is too slow: loud, and harmless
+            self.ended.append(f"{role.log.stem} exit {code} after SIGTERM")
+        elif code and not (code == -signal.SIGTERM and not role.said):  # not up yet: Python had not begun
+            self.fault(f"{role.log.stem} exit {code} after SIGTERM:\n{role.end_of_log()}")
 
     def retire(self, member: Member) -> None:
         """Stop it for good, in order."""

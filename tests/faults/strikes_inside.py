@@ -5,10 +5,10 @@ an insert. The process carries the fault in itself (`process`) and kills, freeze
 import time
 from typing import Any, Final
 
+from kpistream.service import EXIT_FAILED
 from tests.faults.scene import Member, Scene
 from tests.faults.strikes import strike
-from tests.faults.strikes_process import ASLEEP_S
-from tests.live.system import STOP_LIMIT_S
+from tests.faults.strikes_process import ASLEEP_S, ends
 
 POINTS: Final = {
     "events": "retractions and forwards",
@@ -80,12 +80,7 @@ def _told_to_stop(scene: Scene, **fault: Any) -> None:
         struck_inside(scene, member, act="term", **fault)
         member.held = True  # `replace` has let go of it
         member.asked.add(member.role.pid)
-        began_s = time.monotonic()
-        code = member.role.wait()
-        if code != 0:
-            scene.fault(f"exit {code} after SIGTERM:\n{member.role.end_of_log()}")
-        if time.monotonic() - began_s > STOP_LIMIT_S + 2:
-            scene.fault(f"{time.monotonic() - began_s:.0f} s from SIGTERM to the end")
+        ends(scene, member.role, (0, EXIT_FAILED))
 
 
 # ---- memory
