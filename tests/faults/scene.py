@@ -18,6 +18,7 @@ from random import Random
 from typing import Any, Final
 
 from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from kpistream.service import EXIT_FAILED
 from tests.faults.feed import Feed
@@ -196,7 +197,7 @@ class Scene:
     def until(self, what: str, condition: Callable[[], bool], limit_s: float = PATIENCE_S) -> None:
         """Wait for a condition; AssertionError after the limit. A broker that does not answer is waited for, too."""
         deadline_s = time.monotonic() + limit_s
-        while not _holds(condition):
+        while not self._holds(condition):
             assert self.feed.error is None, self.feed.error
             assert time.monotonic() < deadline_s, f"waited {limit_s} s for: {what}\n{self.logs()}"
             time.sleep(0.5)
@@ -204,7 +205,18 @@ class Scene:
     def logs(self) -> str:
         """Where everybody is, and the end of every log."""
         ends = "\n".join(f"--- {member.role.log.name}\n{member.role.end_of_log()}" for member in self.members)
-        return f"{self.system.offsets()}\n{ends}"
+        try:
+            return f"{self.system.offsets()}\n{ends}"
+        except (KafkaException, TimeoutError) as error:
+            return f"offsets: {error!r}\n{ends}"
+
+    def _holds(self, condition: Callable[[], bool]) -> bool:
+        """Whether it holds; who gets no answer asks again, as somebody new who knows no coordinator."""
+        try:
+            return condition()
+        except (KafkaException, TimeoutError):
+            self.system._admin = AdminClient({"bootstrap.servers": self.system.kafka.bootstrap, "log_level": 0})
+            return False
 
     def flow(self, records: int) -> None:
         """Let this many more records flow in."""
@@ -244,10 +256,3 @@ class Scene:
         path = self.system.directory / name
         path.mkdir(parents=True, exist_ok=True)
         return path
-
-
-def _holds(condition: Callable[[], bool]) -> bool:
-    try:
-        return condition()
-    except (KafkaException, TimeoutError):
-        return False
