@@ -1,11 +1,15 @@
 """The frame of the fault runner, without a Kafka: plans, the measure of standstill, the trap, dead letters."""
 
+import itertools
+
 import pytest
 
+from tests.faults.feed import Feed
 from tests.faults.process import Trap
 from tests.faults.runner import planned
 from tests.faults.standstill import Clockwork
 from tests.faults.strikes import all_strikes
+from tests.live.system import Sent
 
 
 def test_same_seed_makes_the_same_plan() -> None:
@@ -78,3 +82,14 @@ def test_trap_springs_at_its_visit_only(monkeypatch: pytest.MonkeyPatch) -> None
         counts.append(len(sprung))
 
     assert counts == [0, 0, 0, 1, 1]
+
+
+def test_feed_that_ends_has_drawn_nothing_that_it_did_not_send() -> None:
+    """A link that is drawn and not sent would make an announced chain of moves an unannounced one."""
+    records = (Sent(b"", str(number).encode()) for number in itertools.count())
+    feed = Feed("127.0.0.1:1", "nowhere", records, rate=1000)
+    feed.pause()
+    feed.start()
+    feed.end()
+
+    assert (feed.delivered, feed.failed, next(records).value) == (0, 0, b"0")
