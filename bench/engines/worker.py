@@ -44,7 +44,7 @@ async def drain(job: Job) -> None:
     worker = make_worker(job)
     service.tame_collector()
     watch = asyncio.ensure_future(_watch(worker, job))
-    async with service.watched(worker, 120):
+    async with service.watched(worker.health, 120):
         with contextlib.suppress(asyncio.CancelledError):
             await worker.run()
     await watch

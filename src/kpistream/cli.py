@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import sys
+import threading
 from collections.abc import Coroutine
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +21,9 @@ from kpistream.dlq import dlq
 from kpistream.errors import ConfigError, EventRejected, KpistreamError, SinkUnavailable
 
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+_CLOSE_LIMIT_S = 3.0
+"""For threads and tasks of a role that has said why it ends."""
 
 _TALKATIVE = ("urllib3", "clickhouse_connect")
 """Loggers that warn of what our own messages say in one line."""
@@ -38,14 +42,18 @@ def main() -> None:
         click.echo("stopped", err=True)
         code = 130
     except ConfigError as error:
-        for fault in error.faults:
-            click.echo(f"error: {fault}", err=True)
+        _say(error)
         code = 2
     except (EventRejected, SinkUnavailable, KpistreamError) as error:
         click.echo(f"error: {error}", err=True)
         code = 1
     sys.stdout.flush()
     sys.exit(code or 0)
+
+
+def _say(error: ConfigError) -> None:
+    for fault in error.faults:
+        click.echo(f"error: {fault}", err=True)
 
 
 class _Ordered(click.Group):
@@ -206,12 +214,30 @@ def _role(name: str, **overrides: Any) -> None:
     if not logging.getLogger().isEnabledFor(logging.DEBUG):
         logging.getLogger("kpistream").setLevel(logging.INFO)
         logging.getLogger("kpistream.stream.app").setLevel(logging.WARNING)  # Faust logs its services under our names
+    closing: list[threading.Timer] = []
     try:
-        _run(getattr(service, name)(_config(**overrides)))
-    except ConfigError:
+        _run(_loudly(name.removeprefix("run_"), getattr(service, name)(_config(**overrides)), closing))
+    except click.exceptions.Exit as stop:
+        for timer in closing:
+            timer.cancel()
+        if any(not thread.daemon and thread is not threading.main_thread() for thread in threading.enumerate()):
+            os._exit(stop.exit_code)  # a consumer's thread may sleep for ever, and Python would wait for it
         raise
+
+
+async def _loudly(role: str, work: Coroutine[Any, Any, None], closing: list[threading.Timer]) -> None:
+    """End the process at once when a role fails: closing the loop would wait for tasks and threads that hang."""
+    from kpistream import service
+
+    try:
+        await work
+    except ConfigError as error:
+        _say(error)
+        closing.append(service.end_within(_CLOSE_LIMIT_S, 2))
+        raise click.exceptions.Exit(2) from error
     except Exception as error:  # a role ends loudly, whatever it was
-        logging.getLogger("kpistream").error("failed role=%s error=%r", name, error, exc_info=True)
+        traceback = error if service.unexpected(error) else None
+        logging.getLogger("kpistream").error("%s", service.fatal_line(role, error), exc_info=traceback)
         logging.shutdown()
         os._exit(service.EXIT_FAILED)
 

@@ -40,8 +40,18 @@ class Config:
     history: bool = _setting(True, "false: no sink runs; events for closed panes are dead-lettered")
     flush_ms: int = _setting(250, "time between flushes of a partition, in ms")
     session_timeout_s: int = _setting(15, "group session timeout, in seconds")
-    publish_timeout_s: int = _setting(60, "a publish that takes longer ends the process, in seconds")
-    stall_timeout_s: int = _setting(120, "no progress with lag for longer than this ends the process, in seconds")
+    publish_timeout_s: int = _setting(
+        60, "records that the broker has not confirmed for longer end the process, in seconds"
+    )
+    stall_timeout_s: int = _setting(
+        120,
+        "no progress with lag, no assignment, or a recovery, loop or commit that stands still for longer ends the "
+        "process, in seconds",
+    )
+    loop_timeout_s: int = _setting(30, "an event loop that is blocked for longer ends the process, in seconds")
+    store_timeout_s: int = _setting(
+        600, "one call to ClickHouse that does not come back for longer ends the sink, in seconds"
+    )
     bad_percent: int = _setting(
         20, "alarm when so many of a partition's records, in percent of KPISTREAM_BAD_WINDOW, are refused; 0: never"
     )
@@ -51,8 +61,8 @@ class Config:
         0, "stop without acknowledging when so many records of a partition in a row are refused; 0: go on"
     )
     events_retention_days: int = _setting(14, "least retention of the events topic, in days")
-    metrics_host: str = _setting("127.0.0.1", "address of the Prometheus endpoint")
-    metrics_port: int = _setting(9090, "port of the Prometheus endpoint; 0 takes a free one, -1 switches it off")
+    metrics_host: str = _setting("127.0.0.1", "address of /metrics, /healthz and /readyz")
+    metrics_port: int = _setting(9090, "port of /metrics, /healthz and /readyz; 0 takes a free one, -1 switches it off")
     agent_metrics: int = _setting(0, "export KPIs of at most this many agents to Prometheus; 0: none")
     sink_rows: int = _setting(20_000, "rows of one insert at most")
     sink_ms: int = _setting(1000, "time between inserts of the sink, in ms")
@@ -159,6 +169,10 @@ def _check(config: Config) -> list[str]:
         faults.append(f"KPISTREAM_BAD_WINDOW: {config.bad_window} records is below 1")
     if min(config.bad_consecutive, config.bad_stop) < 0:
         faults.append("KPISTREAM_BAD_CONSECUTIVE, KPISTREAM_BAD_STOP: a number of records is below 0")
+    for name in ("session", "publish", "stall", "loop", "store"):
+        timeout_s = getattr(config, f"{name}_timeout_s")
+        if timeout_s < 1:
+            faults.append(f"KPISTREAM_{name.upper()}_TIMEOUT_S: {timeout_s} s is below 1 s")
     if config.security_protocol not in ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"):
         faults.append(
             f"KPISTREAM_SECURITY_PROTOCOL: {config.security_protocol!r} is not one of "

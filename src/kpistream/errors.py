@@ -2,7 +2,8 @@
 
 `ConfigError` is for the operator, at start, with every problem at once. `EventRejected` is for the
 producer: the record goes to dead letters with its reason. `SinkUnavailable` is for nobody yet: the
-work is retried. A bug is an `AssertionError` and stops the process.
+work is retried. `Stalled` is for the supervisor: the process ends and its successor reads again. A bug is an
+`AssertionError` and stops the process.
 """
 
 from enum import StrEnum
@@ -62,3 +63,12 @@ class EventRejected(KpistreamError):
 
 class SinkUnavailable(KpistreamError):
     """ClickHouse did not take or answer; the same work is tried again."""
+
+
+class Stalled(KpistreamError):
+    """Something did not come within its limit; the process must end without acknowledging."""
+
+    def __init__(self, what: str, hint: str) -> None:
+        self.what = what
+        self.hint = hint
+        super().__init__(f"{what}\nhint: {hint}")

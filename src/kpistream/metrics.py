@@ -6,9 +6,7 @@ outcomes, windows, teams; agents only by opt-in with a cap.
 
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
-
-from kpistream.errors import ConfigError
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _FLUSH_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -73,14 +71,3 @@ class SinkMetrics:
         self.lag = Gauge(
             "kpistream_sink_lag_records", "Records not yet committed.", ["topic", "partition"], registry=registry
         )
-
-
-def serve(registry: CollectorRegistry, host: str, port: int) -> int:
-    """Serve the registry over HTTP; the port that was taken (useful with 0). Raises ConfigError."""
-    try:
-        server, _ = start_http_server(port, addr=host, registry=registry)
-    except OSError as error:
-        raise ConfigError(
-            f"KPISTREAM_METRICS_PORT: {host}:{port} cannot be opened: {error.strerror} (0 takes a free port)"
-        ) from error
-    return int(server.server_port)

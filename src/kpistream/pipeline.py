@@ -90,7 +90,8 @@ class Pipeline:
         self.sink = Sink(
             service.sink_settings(self.config, PARTITIONS), lambda: open_store(settings.store), time.monotonic
         )
-        await self._watch.enter_async_context(service.watched(self.worker, self.config.stall_timeout_s))
+        for role in (self.worker, self.sink):
+            await self._watch.enter_async_context(service.watched(role.health, self.config.stall_timeout_s))
         self._tasks = [asyncio.ensure_future(self.worker.run()), asyncio.ensure_future(self.sink.run())]
         return self
 

@@ -5,11 +5,13 @@ import gc
 import logging
 import os
 import signal
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
 from kpistream import config as configuration
@@ -17,25 +19,31 @@ from kpistream.config import Config
 from kpistream.core.partition import PartitionSettings
 from kpistream.core.refusals import Limits
 from kpistream.core.settings import Settings, read_settings
-from kpistream.errors import ConfigError
+from kpistream.endpoint import serve
+from kpistream.errors import ConfigError, KpistreamError
+from kpistream.health import LATE_LOOP_S, Health
 from kpistream.history import ddl, tables
 from kpistream.history.sink import Sink
 from kpistream.history.sink_settings import SinkSettings
+from kpistream.history.standing import StandingLimits
 from kpistream.history.store import Store, open_store
 from kpistream.history.writer import roster_insert
 from kpistream.log import admin as log_admin
 from kpistream.log import continuity
 from kpistream.log.topics import Topics
-from kpistream.metrics import SinkMetrics, WorkerMetrics, serve
+from kpistream.metrics import SinkMetrics, WorkerMetrics
 from kpistream.stream.agents import Clocks, Worker, WorkerSettings
 from kpistream.stream.app import AppSettings
 from kpistream.stream.flush import FlushSettings
-from kpistream.stream.watchdog import Pulse, Watchdog
+from kpistream.watchdog import EXIT_STUCK, Watchdog
 
 log = logging.getLogger(__name__)
 
-EXIT_FAILED = 70
+EXIT_FAILED = EXIT_STUCK
 _STOP_LIMIT_S = 10.0
+_START_HINT = "look at the brokers: one that accepts connections and answers nothing is paused, overloaded or no broker"
+_LOOP_HINT = "report the line that the main thread is at; restart the process"
+_BEAT_S = 0.5
 
 
 def load_config(**overrides: object) -> Config:
@@ -120,6 +128,7 @@ def worker_settings(config: Config, partitions: int, live: Settings) -> WorkerSe
         publish_timeout_s=config.publish_timeout_s,
         watch_log=not config.embedded,
         refusals=Limits(config.bad_percent, config.bad_window, config.bad_consecutive, config.bad_stop),
+        stall_timeout_s=config.stall_timeout_s,
     )
 
 
@@ -135,6 +144,7 @@ def sink_settings(config: Config, partitions: int) -> SinkSettings:
         batch_ms=config.sink_ms,
         session_timeout_ms=config.session_timeout_s * 1000,
         watch_log=not config.embedded,
+        limits=StandingLimits(config.stall_timeout_s, config.store_timeout_s),
     )
 
 
@@ -151,15 +161,13 @@ def tame_collector() -> None:
 
 async def run_worker(config: Config) -> None:
     """The worker role: checks, then works until SIGTERM or SIGINT."""
-    partitions, settings = await checked_start(config)
-    registry = CollectorRegistry()
-    worker = Worker(worker_settings(config, partitions, settings), clocks(), WorkerMetrics(registry))
-    if config.metrics_port >= 0:
-        port = serve(registry, config.metrics_host, config.metrics_port)
-        log.info("metrics address=%s:%s", config.metrics_host, port)
-    stop_on_signals(worker.stop)
-    tame_collector()
-    async with watched(worker, config.stall_timeout_s):
+    registry, health = CollectorRegistry(), Health("worker", time.monotonic)
+    async with watched(health, config.loop_timeout_s):
+        partitions, settings = await _started(config, registry, health)
+        told = worker_settings(config, partitions, settings)
+        worker = Worker(told, clocks(), WorkerMetrics(registry), health)
+        stop_on_signals(worker.stop)
+        tame_collector()
         await worker.run()
 
 
@@ -167,16 +175,35 @@ async def run_sink(config: Config) -> None:
     """The sink role: checks, then works until SIGTERM or SIGINT."""
     if not config.store:
         raise ConfigError("KPISTREAM_STORE: the sink needs a ClickHouse URL or a directory")
-    partitions, settings = await checked_start(config)
-    registry = CollectorRegistry()
-    observer = SinkWatch(SinkMetrics(registry))
-    told = sink_settings(config, partitions)
-    sink = Sink(told, lambda: store_with_roster(config, settings), time.monotonic, observer)
-    if config.metrics_port >= 0:
-        port = serve(registry, config.metrics_host, config.metrics_port)
-        log.info("metrics address=%s:%s", config.metrics_host, port)
-    stop_on_signals(sink.stop)
-    await sink.run()
+    registry, health = CollectorRegistry(), Health("sink", time.monotonic)
+    async with watched(health, config.loop_timeout_s):
+        partitions, settings = await _started(config, registry, health)
+        observer, told = SinkWatch(SinkMetrics(registry)), sink_settings(config, partitions)
+        sink = Sink(told, lambda: store_with_roster(config, settings), time.monotonic, observer, health)
+        stop_on_signals(sink.stop)
+        await sink.run()
+
+
+async def _started(config: Config, registry: CollectorRegistry, health: Health) -> tuple[int, Settings]:
+    """What `checked_start` says, with the endpoint open from before the checks on. Raises ConfigError."""
+    starting = health.pulse("start checks are not done", _START_HINT, config.stall_timeout_s, unready_after_s=0.0)
+    starting.beat()
+    faults: list[str] = []
+    checked = (0, Settings())
+    try:
+        if config.metrics_port >= 0:
+            port = serve(registry, health, config.metrics_host, config.metrics_port)
+            log.info("metrics address=%s:%s", config.metrics_host, port)
+    except ConfigError as error:
+        faults += error.faults
+    try:
+        checked = await checked_start(config)
+    except ConfigError as error:
+        faults += error.faults
+    if faults:
+        raise ConfigError(faults)
+    asyncio.get_running_loop().call_soon(starting.rest)  # the role has begun its own pulses by then
+    return checked
 
 
 def store_with_roster(config: Config, settings: Settings) -> Store:
@@ -219,17 +246,18 @@ class SinkWatch:
 
 
 @asynccontextmanager
-async def watched(worker: Worker, limit_s: float) -> AsyncIterator[None]:
-    """A watchdog over the worker and the running event loop, while the context lasts."""
-    pulse = Pulse(time.monotonic(), lambda: worker.standing.progress_s)
-    watchdog = Watchdog(pulse, time.monotonic, limit_s)
+async def watched(health: Health, loop_timeout_s: float) -> AsyncIterator[None]:
+    """A watchdog over a process and its running event loop, while the context lasts."""
+    pulse = health.pulse("event loop is blocked", _LOOP_HINT, loop_timeout_s, LATE_LOOP_S)
+    watchdog = Watchdog(health)
 
     async def beat() -> None:
         while True:
-            pulse.beat_s = time.monotonic()
-            await asyncio.sleep(1.0)
+            pulse.beat()
+            await asyncio.sleep(_BEAT_S)
 
     heart = asyncio.ensure_future(beat())
+    pulse.beat()
     watchdog.start()
     try:
         yield
@@ -248,8 +276,39 @@ def stop_on_signals(stop: Callable[[], None]) -> None:
         if asked:
             os._exit(EXIT_FAILED)
         asked = True
-        loop.call_later(_STOP_LIMIT_S, os._exit, EXIT_FAILED)
+        end_within(_STOP_LIMIT_S, EXIT_FAILED)
         stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
+
+
+def end_within(seconds: float, code: int) -> threading.Timer:
+    """End the process with this code unless it is gone by then, whatever still runs: a thread that sleeps."""
+    timer = threading.Timer(seconds, os._exit, (code,))
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def fatal_line(role: str, error: BaseException) -> str:
+    """The one line that says what ended a role and what to do."""
+    text, _, hint = str(error).partition("\nhint: ")
+    if not isinstance(error, KpistreamError):
+        text = repr(error)
+    if not hint:
+        hint = _hint(error)
+    return f"failed role={role} fault={text!r} hint={hint!r}"
+
+
+def unexpected(error: BaseException) -> bool:
+    """Whether the error is nobody's but ours: its traceback is worth having."""
+    return not isinstance(error, (KpistreamError, KafkaError, OSError))
+
+
+def _hint(error: BaseException) -> str:
+    if isinstance(error, (KafkaError, OSError)):
+        return "look at the brokers; nothing is lost, the next process reads again from the committed offsets"
+    if isinstance(error, KpistreamError):
+        return "nothing was committed; it comes again until the cause is mended"
+    return "a defect: report it with the traceback; nothing is lost, the next process reads again"

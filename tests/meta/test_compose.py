@@ -42,6 +42,14 @@ def test_nothing_starts_before_what_it_needs() -> None:
             assert how["condition"] == ("service_healthy" if runs_on else "service_completed_successfully")
 
 
+def test_a_role_is_healthy_when_it_is_ready() -> None:
+    for name in ("worker", "sink"):
+        probe = SERVICES[name]["healthcheck"]["test"]
+
+        assert f":{load({}).metrics_port}/readyz'" in probe[-1]
+        assert SERVICES[name]["restart"] == "unless-stopped"
+
+
 def test_the_broker_of_compose_is_the_broker_of_the_tests() -> None:
     version = SERVICES["kafka"]["image"].partition(":")[2]
 

@@ -6,7 +6,6 @@ from kpistream.core.partition import PartitionSettings
 from kpistream.metrics import WorkerMetrics
 from kpistream.stream.standing import Standing
 from kpistream.stream.state import Shards
-from kpistream.stream.watchdog import Pulse, stuck
 
 
 class Clock:
@@ -31,17 +30,19 @@ def held(shards, number, begins_at, catch_up_to):
 
 
 def verdict_after(clock, standing, seconds, limit_s=60):
+    standing.limit_s = limit_s
     for _ in range(seconds):
         clock.s += 1
         standing.look()
-    return stuck(Pulse(clock.s, lambda: standing.progress_s), clock.s, limit_s)
+    return "; ".join(map(str, standing.faults(clock.s)))
 
 
 def test_idle_worker_with_everything_committed_is_not_stuck():
     clock, shards, standing, _ = made({0: 50})
     shard = held(shards, 0, begins_at=50, catch_up_to=50)
 
-    assert verdict_after(clock, standing, 3600) is None
+    assert verdict_after(clock, standing, 3600) == ""
+    assert standing.waits_for() == []
     assert shard.caught_up
 
 
@@ -49,7 +50,8 @@ def test_partition_that_never_recovers_is_stuck():
     clock, shards, standing, _ = made({})
     shards.shard(0).assigned(1)
 
-    assert "no progress" in verdict_after(clock, standing, 100)
+    assert verdict_after(clock, standing, 100) == "partition 0: recovery stalled, nothing was joined for 99 s"
+    assert standing.waits_for() == ["partition 0: panes are recovered up to changelog offset -1"]
 
 
 def test_recovery_that_joins_records_is_progress():
@@ -58,7 +60,20 @@ def test_recovery_that_joins_records_is_progress():
     shard.assigned(1)
     for offset in range(10):
         shard.partition.persisted = offset
-        assert verdict_after(clock, standing, 50) is None
+        assert verdict_after(clock, standing, 50) == ""
+
+
+def test_partition_that_waits_for_the_recovery_of_others_is_not_stuck():
+    clock, shards, standing, _ = made({})
+    small, large = shards.shard(0), shards.shard(1)
+    small.assigned(1)
+    large.assigned(1)
+    small.partition.persisted = 3
+    for offset in range(10):
+        large.partition.persisted = offset
+        assert verdict_after(clock, standing, 50) == ""
+
+    assert "partition 0: recovery stalled" in verdict_after(clock, standing, 50)
 
 
 def test_one_stuck_partition_is_not_excused_by_another():
@@ -90,7 +105,7 @@ def test_gauges_of_a_lost_partition_go():
     standing.look()
 
     assert registry.get_sample_value("kpistream_lag_records", {"partition": "0"}) is None
-    assert verdict_after(clock, standing, 1000) is None
+    assert verdict_after(clock, standing, 1000) == ""
 
 
 def test_heavy_lag_makes_numbers_provisional():
@@ -101,3 +116,44 @@ def test_heavy_lag_makes_numbers_provisional():
     standing.look()
 
     assert not shard.caught_up
+
+
+def test_acknowledged_and_never_committed_is_stuck():
+    clock, shards, standing, _ = made({0: 10})
+    shard = held(shards, 0, begins_at=0, catch_up_to=10)
+    shard.partition.at.acknowledged = 10
+
+    assert verdict_after(clock, standing, 50) == ""
+    assert "partition 0: no commit succeeds" in verdict_after(clock, standing, 50)
+
+    standing.committed(0, 10)
+    assert verdict_after(clock, standing, 1000) == ""
+
+
+def test_commits_that_lag_behind_acknowledgements_are_progress():
+    clock, shards, standing, _ = made({0: 1_000_000})
+    shard = held(shards, 0, begins_at=0, catch_up_to=10)
+    for offset in range(1, 20):
+        shard.partition.at.acknowledged = 10 * offset
+        standing.committed(0, 10 * offset - 5)
+        assert verdict_after(clock, standing, 50) == ""
+
+
+def test_rebalance_that_goes_on_is_not_a_stalled_partition():
+    """Waiting for the assignment has a limit of its own."""
+    clock, shards, standing, _ = made({0: 10})
+    held(shards, 0, begins_at=0, catch_up_to=10).revoked = True
+
+    assert verdict_after(clock, standing, 1000) == ""
+
+
+def test_partition_is_ready_when_it_has_read_to_the_end_seen_at_assignment():
+    _clock, shards, standing, _ = made({0: 500})
+    shard = held(shards, 0, begins_at=3, catch_up_to=100)
+    standing.look()
+    assert standing.waits_for() == ["partition 0: events are read up to 3, 100 was the end at assignment"]
+
+    shard.partition.advance(100, 0)
+    standing.look()
+
+    assert standing.waits_for() == []

@@ -7,9 +7,7 @@ order of one round matters: facts, then rows, then marks whose facts are in, the
 """
 
 import asyncio
-import contextlib
 import logging
-import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
@@ -23,11 +21,14 @@ from aiokafka.errors import (
     OffsetOutOfRangeError,
 )
 
-from kpistream.errors import ConfigError, SinkUnavailable
+from kpistream.errors import ConfigError
+from kpistream.health import Health
 from kpistream.history import ddl, writer
 from kpistream.history.progress import Progress, SinkObserver, Unobserved
+from kpistream.history.retrying import Backoff, Retrying
 from kpistream.history.shards import UNREAD, Shard
 from kpistream.history.sink_settings import SinkSettings
+from kpistream.history.standing import LOOK_S, Standing, position
 from kpistream.history.store import Insert, Store
 from kpistream.log.continuity import LogWatch, changed_count, missing
 from kpistream.log.reading import EventReader
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 _POLL_MS: Final = 200
+_CLOSE_LIMIT_S: Final = 30.0
 
 
 class Sink:
@@ -48,12 +50,17 @@ class Sink:
         connect: Callable[[], Store],
         steady_s: Callable[[], float],
         observer: SinkObserver | None = None,
+        health: Health | None = None,
     ) -> None:
         self.settings = settings
         self.progress = Progress()
+        self.health = health or Health("sink", steady_s)
         self._connect = connect
         self._steady_s = steady_s
         self._observer: SinkObserver = observer or Unobserved()
+        self._standing = Standing(self.health, settings.limits, settings.group, self.progress)
+        backoff = Backoff(settings.backoff_ms, settings.backoff_limit_ms, settings.unavailable_after_s)
+        self._retrying = Retrying(backoff, self.progress, self._observer, self._standing)
         self._reader = EventReader(settings.pane_ms, settings.partitions)
         self._stopping = asyncio.Event()
         self._store: Store | None = None
@@ -61,10 +68,14 @@ class Sink:
         self._generation = 0
         self._unstarted: set[TopicPartition] = set()
         self._watching: asyncio.Future[None] | None = None
+        self._ends: dict[TopicPartition, int] = {}
+        """End of each partition when it was assigned."""
+        self._look_s = 0.0
 
     def stop(self) -> None:
         """Write what was read, commit and let `run` return; in an outage of the store, return without."""
         self._stopping.set()
+        self._retrying.stop()
 
     async def run(self) -> None:
         """Work until `stop`. Raises `ConfigError` and `StoreRefused` for what no retry can mend."""
@@ -72,7 +83,8 @@ class Sink:
         if store is None:
             return
         self._store = store
-        consumer, topics = self._make_consumer(), self.settings.topics
+        self._standing.opened()
+        consumer, topics, failure = self._make_consumer(), self.settings.topics, None
         if self.settings.watch_log:
             watch = LogWatch(self.settings.connection, topics, self.settings.partitions)
             self._watching = asyncio.ensure_future(watch.run())
@@ -80,11 +92,16 @@ class Sink:
             await consumer.start()
             consumer.subscribe([topics.events, topics.panes, topics.alerts], listener=_Listener(self))
             await self._loop(consumer)
+        except BaseException as error:
+            failure = error
+            raise
         finally:
+            ending = self.health.ending(_CLOSE_LIMIT_S, failure)
             if self._watching is not None:
                 self._watching.cancel()
             await consumer.stop()
             await asyncio.to_thread(store.close)
+            ending.rest()
 
     def _open(self) -> Store:
         store = self._connect()
@@ -115,11 +132,34 @@ class Sink:
             self._take(consumer, await self._poll(consumer))
             await self._start_new(consumer)
             await self._pass_marks(consumer)
+            await self._look(consumer)
             pending = sum(shard.pending for shard in self._shards.values())
             if pending >= self.settings.batch_rows or self._steady_s() >= due_s:
                 await self._write_and_commit(consumer)
                 due_s = self._steady_s() + self.settings.batch_ms / 1000
         await self._write_and_commit(consumer)
+
+    async def _look(self, consumer: AIOKafkaConsumer) -> None:
+        """Note once a second how far each partition is that has something to read or to commit."""
+        self._standing.turned(len(self._unstarted))
+        if self._unstarted or self._steady_s() < self._look_s + LOOK_S:
+            return
+        self._look_s, known, topics = self._steady_s(), self.progress.committed, self.settings.topics
+        markers: dict[tuple[str, int], object] = {}
+        for tp in consumer.assignment():
+            shard, committed = self._shards.get(tp.partition), known.get((tp.topic, tp.partition))
+            if shard is None or tp not in consumer.assignment():  # lost while another was looked at
+                continue
+            end = consumer.last_stable_offset(tp)  # an open transaction holds up what is behind it
+            if end is None or end < 0:
+                end = max(consumer.highwater(tp) or 0, self._ends.get(tp, 0))
+            read = {topics.events: shard.events_next, topics.panes: shard.plan.panes_read}
+            waits = read.get(tp.topic, shard.alerts_next) > max(UNREAD, committed or 0)
+            if waits or await position(consumer, tp) < end:
+                # Marks hold up the panes until the facts before them are written.
+                facts = known.get((topics.events, tp.partition)) if tp.topic == topics.panes else None
+                markers[tp.topic, tp.partition] = (committed, facts)
+        self._standing.look(markers)
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> Mapping[TopicPartition, Sequence[LogRecord]]:
         try:
@@ -256,46 +296,7 @@ class Sink:
         return True
 
     async def _persist(self, work: Callable[[], Result]) -> Result | None:
-        """What `work` returns in a thread, tried until the store takes it.
-
-        None when the run ends, or the partitions are lost, while the store is unavailable.
-        """
-        generation, attempt = self._generation, 0
-        while True:
-            try:
-                result = await asyncio.to_thread(work)
-            except SinkUnavailable as error:
-                self._failed(error, attempt)
-            else:
-                self._recovered()
-                return result
-            bound_ms = min(self.settings.backoff_limit_ms, self.settings.backoff_ms * 2 ** min(attempt, 20))
-            attempt += 1
-            if await self._stopped_within(random.uniform(0, bound_ms) / 1000) or generation != self._generation:
-                return None
-
-    def _failed(self, error: SinkUnavailable, attempt: int) -> None:
-        now_s = self._steady_s()
-        progress = self.progress
-        if progress.unavailable_since_s is None:
-            progress.unavailable_since_s = now_s
-        progress.retries += 1
-        progress.last_error = str(error)
-        self._observer.retried(str(error))
-        lasted_s = now_s - progress.unavailable_since_s
-        level = logging.ERROR if lasted_s >= self.settings.unavailable_after_s else logging.WARNING
-        log.log(level, "store unavailable for_s=%.0f attempt=%s error=%s", lasted_s, attempt + 1, error)
-
-    def _recovered(self) -> None:
-        if self.progress.unavailable_since_s is not None:
-            lasted_s = self._steady_s() - self.progress.unavailable_since_s
-            log.info("store available again after_s=%.0f", lasted_s)
-            self.progress.unavailable_since_s = None
-
-    async def _stopped_within(self, seconds: float) -> bool:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
-        return self._stopping.is_set()
+        return await self._retrying.persist(work, self._steady_s, lambda: self._generation)
 
     # ---- committing
 
@@ -332,6 +333,7 @@ class Sink:
     def lost(self) -> None:
         """The partitions may be somebody else's: forget what was not committed."""
         self._generation += 1
+        self._standing.unassigned()
         self._shards, self._unstarted = {}, set()
         self.progress.committed.clear()
 
@@ -339,6 +341,7 @@ class Sink:
         """These partitions are ours now; where to begin is looked up before the next round."""
         self._shards = {tp.partition: Shard(tp.partition, self._reader) for tp in assigned}
         self._unstarted = set(assigned)
+        self._standing.assigned()
 
     async def _start_new(self, consumer: AIOKafkaConsumer) -> None:
         """Start where the group has committed, or at the beginning of what the log still holds."""
@@ -347,6 +350,7 @@ class Sink:
         self._check_assignment(consumer)
         generation, events = self._generation, self.settings.topics.events
         faults: list[str] = []
+        self._ends = await consumer.end_offsets(list(self._unstarted))
         for tp in sorted(self._unstarted):
             committed = await consumer.committed(tp)
             start: int = (await consumer.beginning_offsets([tp]))[tp] if committed is None else committed

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kpistream.history.standing import StandingLimits
 from kpistream.log.topics import Topics
 
 
@@ -30,3 +31,4 @@ class SinkSettings:
     session_timeout_ms: int = 15_000
     watch_log: bool = False
     """Stop when topics are made again or grow; the embedded broker cannot tell."""
+    limits: StandingLimits = StandingLimits()

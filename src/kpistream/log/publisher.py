@@ -1,22 +1,26 @@
 """Publisher: appends records and returns only when the broker has all of them.
 
 Batches are built here, one future for hundreds of records. The producer is idempotent and waits for all
-in-sync replicas. A failed publish raises; nothing is dropped, retried in silence or reordered within a
-partition.
+in-sync replicas. A failed publish raises, and so does one that the broker has not confirmed within the limit;
+nothing is dropped, retried in silence or reordered within a partition.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 
-from kpistream.errors import ConfigError
+from kpistream.errors import ConfigError, Stalled
 from kpistream.log.records import Outgoing
 from kpistream.log.topics import MESSAGE_BYTES
 
+Result = TypeVar("Result")
+
 _BATCH_BYTES = 900_000
 _REQUEST_BYTES = 1_000_000
+_HINT = "look at the brokers: is there a leader, are there min.insync.replicas, is the disk full"
 
 
 class Publisher:
@@ -24,7 +28,7 @@ class Publisher:
 
     def __init__(self, connection: Mapping[str, Any], *, timeout_s: float = 60.0) -> None:
         self._connection = dict(connection)
-        self._timeout_ms = int(timeout_s * 1000)
+        self._timeout_s = timeout_s
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
@@ -38,7 +42,7 @@ class Publisher:
             linger_ms=2,
             max_batch_size=_BATCH_BYTES,
             max_request_size=_REQUEST_BYTES,
-            request_timeout_ms=self._timeout_ms,
+            request_timeout_ms=int(self._timeout_s * 1000),
         )
         await self._producer.start()
 
@@ -51,7 +55,8 @@ class Publisher:
     async def publish(self, topic: str, partition: int, records: Sequence[Outgoing]) -> list[int]:
         """Append to one partition; the offsets, in the order of `records`, once all are durable.
 
-        Raises `ConfigError` when the topic's settings do not let a message in.
+        Raises `ConfigError` when the topic's settings do not let a message in, and `Stalled` when the broker confirms
+        nothing for `timeout_s`: an idempotent producer would retry for ever (aiokafka/producer/sender.py, _can_retry).
         """
         assert self._producer is not None, "start() first"
         futures: list[tuple[int, Any]] = []
@@ -68,9 +73,7 @@ class Publisher:
         offsets: list[int] = []
         for size, future in futures:
             try:
-                base = (await future).offset
-            except KafkaTimeoutError as error:
-                raise self._late(topic, partition) from error
+                base = (await self._confirmed(future, f"{topic}[{partition}]", len(records) - len(offsets))).offset
             except MessageSizeTooLargeError as error:
                 raise ConfigError(too_large(topic, partition, size)) from error
             offsets.extend(range(base, base + size))
@@ -87,16 +90,18 @@ class Publisher:
     async def _send(self, batch: Any, topic: str, partition: int) -> Any:
         assert self._producer is not None
         batch.close()
-        try:
-            return await self._producer.send_batch(batch, topic, partition=partition)
-        except KafkaTimeoutError as error:
-            raise self._late(topic, partition) from error
+        sending = self._producer.send_batch(batch, topic, partition=partition)
+        return await self._confirmed(sending, f"{topic}[{partition}]", batch.record_count())
 
-    def _late(self, topic: str, partition: int) -> KafkaTimeoutError:
-        return KafkaTimeoutError(
-            f"{topic}[{partition}]: the brokers did not confirm a message within {self._timeout_ms} ms; "
-            "hint: are enough replicas in sync?"
-        )
+    async def _confirmed(self, answer: Awaitable[Result], where: str, count: int) -> Result:
+        try:
+            async with asyncio.timeout(self._timeout_s) as limit:
+                return await answer
+        except (TimeoutError, KafkaTimeoutError) as error:
+            if isinstance(error, TimeoutError) and not limit.expired():
+                raise
+            what = f"{where}: {count} records sent and not confirmed for {self._timeout_s:g} s"
+            raise Stalled(what, _HINT) from error
 
     async def partitions(self, topic: str) -> int:
         """How many partitions the topic has."""

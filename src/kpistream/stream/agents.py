@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -18,6 +18,8 @@ from faust.types import TP
 from kpistream.core.partition import NOTHING, PartitionSettings
 from kpistream.core.refusals import Limits
 from kpistream.core.settings import Settings
+from kpistream.errors import Stalled
+from kpistream.health import Health, Pulse
 from kpistream.log.continuity import LogWatch
 from kpistream.log.publisher import Publisher
 from kpistream.log.reading import EventReader
@@ -40,6 +42,11 @@ _TICK_S = 0.2
 _TICK_BEHIND_S = 0.01
 _STOP_LIMIT_S = 8.0
 _LOOPS_STOP_LIMIT_S = 1.5
+_LOOP_HINT: Final = "read the log lines before this one; restart the process, and report this if it comes again"
+_GROUP_HINT: Final = (
+    "look at the brokers and the other members: kafka-consumer-groups --describe --state; a member that is slow to "
+    "rejoin holds up all"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,8 @@ class WorkerSettings:
     flush: FlushSettings = FlushSettings()
     publish_timeout_s: float = 60.0
     refusals: Limits = Limits()
+    stall_timeout_s: float = 120.0
+    """Nothing that must go on may stand still for longer."""
     may_flush: Callable[[int, int], bool] = lambda partition, published_to: True
     """See `FlushPorts.may_flush`."""
     watch_log: bool = False
@@ -75,7 +84,9 @@ class Clocks:
 class Worker:
     """One worker process's share of the work."""
 
-    def __init__(self, settings: WorkerSettings, clocks: Clocks, metrics: WorkerMetrics) -> None:
+    def __init__(
+        self, settings: WorkerSettings, clocks: Clocks, metrics: WorkerMetrics, health: Health | None = None
+    ) -> None:
         self.settings = settings
         self.clocks = clocks
         self.metrics = metrics
@@ -90,6 +101,9 @@ class Worker:
         keep_ms = settings.partition.horizon_ms
         self.teams = Teams(settings.live, tickers, settings.partition.pane_ms, keep_ms, settings.teams_group)
         self.standing = Standing(self.shards, metrics, self._end_of, clocks.now_ms, clocks.steady_s)
+        self.standing.limit_s = settings.stall_timeout_s
+        self.health = health or Health("worker", clocks.steady_s)
+        self._watch(tickers)
         pane_ms = settings.partition.pane_ms
         self._reader = EventReader(pane_ms, settings.app.partitions)
         self._decoder = Decoder(self._reader, pane_ms)
@@ -100,41 +114,62 @@ class Worker:
         self._started = False
         self._sink_offsets: dict[int, int] = {}
 
+    def _watch(self, tickers: TickerPorts) -> None:
+        """Make the pulses of everything that must go on."""
+
+        def pulse(what: str, hint: str, unready_after_s: float | None = None) -> Pulse:
+            return self.health.pulse(what, hint, self.settings.stall_timeout_s, unready_after_s)
+
+        self.health.watch(self.standing)
+        groups = (self.settings.app.group, self.settings.teams_group)
+        self._joining, self._following = (
+            pulse(f"group {name!r} has given no assignment", _GROUP_HINT, ready)
+            for name, ready in zip(groups, (0.0, None), strict=True)
+        )
+        self._turns = {
+            name: pulse(f"{name} loop has not turned", _LOOP_HINT)
+            for name in ("flush", "tick", "show", "sink", "teams")
+        }
+        tickers.turned = self._turns["teams"].beat
+        tickers.following = lambda done: self._following.rest() if done else self._following.beat()
+        self._joining.beat()
+
     # ---- life
 
     async def run(self) -> None:
         """Work until `stop` is called; raises what made the worker fail."""
-        settings = self.settings
         self._failure = asyncio.get_running_loop().create_future()
         self.app.agent(self.app.events, name="kpistream.agents.events")(self._consume)
         await self.publisher.start()
         self.app.finalize()
-        loops: list[Callable[[], Awaitable[None]]] = [
-            self._app_loop,
-            self._flush_loop,
-            self._sink_loop,
-            self._tick_loop,
-            self._show_loop,
-            self.teams.run,
-        ]
-        if settings.watch_log:
-            loops.append(LogWatch(settings.app.connection, settings.topics, settings.app.partitions).run)
-        tasks = [asyncio.ensure_future(self._guard(loop)) for loop in loops]
+        tasks = [asyncio.ensure_future(self._guard(name, loop)) for name, loop in self._loops().items()]
+        self._following.beat()
+        ending: Pulse | None = None
         try:
             stopping: asyncio.Future[Any] = asyncio.ensure_future(self._stop.wait())
             ends: set[asyncio.Future[Any]] = {stopping, self._failure}
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
+            ending = self.health.ending(_STOP_LIMIT_S + 2 * _LOOPS_STOP_LIMIT_S)
             if self._failure.done():
                 self._failure.result()
             await _ended(tasks)  # first: a ticker that publishes through a stopped publisher would look like a failure
-            await asyncio.wait_for(self._leave(), _STOP_LIMIT_S)
+            await self._leave_in_time()
         finally:
             await _ended(tasks)
+            if ending is not None:
+                ending.rest()
 
     def stop(self) -> None:
         """Ask for an orderly stop."""
         self._stop.set()
+
+    async def _leave_in_time(self) -> None:
+        try:
+            await asyncio.wait_for(self._leave(), _STOP_LIMIT_S)
+        except TimeoutError as error:
+            what = f"the last flush and commit took longer than {_STOP_LIMIT_S:g} s"
+            raise Stalled(what, "nothing is lost: what was not committed is read again") from error
 
     async def _leave(self) -> None:
         if self._started:
@@ -150,16 +185,41 @@ class Worker:
     def failed(self, error: BaseException) -> None:
         """Remember the first failure; `run` ends with it."""
         if self._failure is not None and not self._failure.done():
-            log.error("worker fails error=%r", error)
+            log.debug("worker fails error=%r", error)
             self._failure.set_exception(error)
 
-    async def _guard(self, loop: Callable[[], Awaitable[None]]) -> None:
+    def _loops(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """What runs until the worker stops, by name."""
+        loops: dict[str, Callable[[], Awaitable[None]]] = {
+            "app": self._app_loop,
+            "flush": self._flush_loop,
+            "tick": self._tick_loop,
+            "show": self._show_loop,
+            "teams": self.teams.run,
+        }
+        if self.settings.partition.history:
+            loops["sink"] = self._sink_loop
+        if self.settings.watch_log:
+            app = self.settings.app
+            loops["log"] = LogWatch(app.connection, self.settings.topics, app.partitions).run
+        return loops
+
+    async def _guard(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
+        turn = self._turns.get(name)
+        if turn is not None:
+            turn.beat()
         try:
             await loop()
         except asyncio.CancelledError:
             raise
         except BaseException as error:
             self.failed(error)
+        else:
+            if not self._stop.is_set():
+                self.failed(RuntimeError(f"{name} loop has ended"))
+        finally:
+            if turn is not None:
+                turn.rest()
 
     # ---- loops
 
@@ -205,11 +265,13 @@ class Worker:
     async def _flush_loop(self) -> None:
         interval_s = self.settings.flush.interval_ms / 1000
         while True:
+            self._turns["flush"].beat()
             self.flusher.start_due(self.settings.app.partitions)
             await asyncio.sleep(interval_s)
 
     async def _tick_loop(self) -> None:
         while True:
+            self._turns["tick"].beat()
             await asyncio.sleep(_TICK_BEHIND_S if self.ticker.behind else _TICK_S)
             began_s = self.clocks.steady_s()
             await self.ticker.tick(self.clocks.now_ms())
@@ -218,18 +280,18 @@ class Worker:
 
     async def _show_loop(self) -> None:
         while True:
+            self._turns["show"].beat()
             await asyncio.sleep(1.0)
             self._show()
 
     async def _sink_loop(self) -> None:
         """Follow how far the sink has committed the pane topic: tombstones wait for it."""
-        if not self.settings.partition.history:
-            return
         admin = AIOKafkaAdminClient(**self.settings.app.connection)
         await admin.start()
         panes = [TopicPartition(self.settings.topics.panes, n) for n in range(self.settings.app.partitions)]
         try:
             while True:
+                self._turns["sink"].beat()
                 try:
                     offsets = await admin.list_consumer_group_offsets(self.settings.sink_group, partitions=panes)
                 except (KafkaError, OSError) as error:
@@ -249,7 +311,11 @@ class Worker:
         self._started = True
         await self.app.wait_until_stopped()
         if not self._stop.is_set():
-            raise RuntimeError(f"the stream application stopped: {self.app.crash_reason!r}") from self.app.crash_reason
+            reason = self.app.crash_reason
+            what = f"the stream application stopped: {reason!r}"
+            if isinstance(reason, (KafkaError, OSError)):
+                raise Stalled(what, "look at the brokers; nothing is lost, the next process reads again") from reason
+            raise RuntimeError(what) from reason
 
     # ---- ports
 
@@ -262,14 +328,20 @@ class Worker:
         shard = self.shards.get(partition)
         if shard is not None and shard.generation == generation and topic == self.settings.topics.events:
             shard.partition.committed(offset)
-            self.standing.committed(partition)
+            self.standing.committed(partition, offset)
 
     def begins(self, partition: int, offset: int) -> None:
         """Where reading begins in this assignment: what lies before was acknowledged by somebody."""
         self.shards.shard(partition).begins_at = offset
 
+    def assigned(self) -> None:
+        """The group has given this worker its share, which may be nothing."""
+        self.standing.look()
+        self._joining.rest()
+
     def revoked(self) -> None:
         """A rebalance has begun: nothing is accepted, flushed or judged until the next assignment."""
+        self._joining.beat()
         for shard in self.shards.values():
             shard.revoked = True
 

@@ -1,16 +1,24 @@
-"""Standing: how far a worker is with each partition, for the watchdog and for Prometheus.
+"""Standing: how far a worker is with each partition, for the watchdog, for readiness and for Prometheus.
 
-Progress is kept by partition: a partition that stands still is not excused by another that moves. A
-partition that is assigned and not ready yet waits, too; joining its changelog is its progress.
+Progress is kept by partition: a partition that stands still is not excused by another that moves. Recovery is
+one task of Faust for all partitions, so there any record joined is progress for all. The event loop takes
+notes (`look`); the watchdog and the endpoint read only these, from threads of their own.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from kpistream.core.partition import NOTHING
+from kpistream.health import Fault
 from kpistream.metrics import WorkerMetrics
 from kpistream.stream.state import Shard, Shards
 
-_Marker = tuple[int, bool, int, int]
+_Marker = tuple[int, bool, int]
+_HINT: Final = (
+    "read the log lines before this one, and look at the brokers; nothing is lost, the next process reads again from "
+    "the committed offsets"
+)
+_COMMIT_HINT: Final = "look at the group's coordinator and at the right to commit: what is not committed is read again"
 
 
 class Standing:
@@ -24,6 +32,8 @@ class Standing:
         now_ms: Callable[[], int],
         steady_s: Callable[[], float],
     ) -> None:
+        self.limit_s = float("inf")
+        """Standing still for longer, with work to do, is a fault."""
         self._shards = shards
         self._metrics = metrics
         self._end_of = end_of
@@ -31,21 +41,35 @@ class Standing:
         self._now_ms = now_ms
         self._steady_s = steady_s
         self._moved: dict[int, tuple[_Marker, float]] = {}
-        self._committed_s: dict[int, float] = {}
+        self._committed: dict[int, tuple[int, float]] = {}
+        """Partition -> offset committed last in this assignment, and when."""
+        self._uncommitted: dict[int, tuple[int, float]] = {}
+        """Partition -> offset committed when something was acknowledged beyond it first, and when that was."""
+        self._notes: tuple[Fault, ...] = ()
+        """What stands still; `for_s` holds since when."""
+        self._waits: tuple[str, ...] = ()
 
-    @property
-    def progress_s(self) -> float:
-        """When the partition that stands still longest moved last; now, when nothing is assigned."""
-        times = [moved_s for _, moved_s in self._moved.copy().values()]
-        return min(times, default=self._steady_s())
+    # ---- read by other threads
 
-    def committed(self, number: int) -> None:
+    def faults(self, now_s: float) -> list[Fault]:
+        """Partitions that stand still, and commits that do not come."""
+        return [note._replace(for_s=now_s - note.for_s) for note in self._notes if now_s - note.for_s > self.limit_s]
+
+    def waits_for(self) -> list[str]:
+        """Partitions that are not recovered, or have not caught up with the end seen at their assignment."""
+        return list(self._waits)
+
+    # ---- written by the event loop
+
+    def committed(self, number: int, offset: int) -> None:
         """Offsets of a partition were committed."""
-        self._committed_s[number] = self._steady_s()
+        self._committed[number] = (offset, self._steady_s())
 
     def lag(self, shard: Shard) -> int:
         """Records of the partition that are not acknowledged yet."""
-        end = max(self._end_of(shard.partition.number) or 0, shard.catch_up_to)
+        end = self._end_of(shard.partition.number)
+        if end is None:
+            end = shard.catch_up_to
         return max(0, end - max(shard.partition.at.acknowledged, shard.begins_at, 0))
 
     def look(self) -> None:
@@ -55,17 +79,44 @@ class Standing:
         for number in self._moved.keys() - assigned.keys():
             del self._moved[number]
             self._forget(str(number))
+        joined = sum(shard.partition.persisted for shard in assigned.values())
+        notes: list[Fault] = []
         for number, shard in assigned.items():
-            at = shard.partition.at
-            marker = (shard.generation, shard.ready, shard.partition.persisted, at.acknowledged)
             lag = self.lag(shard) if shard.ready else NOTHING
-            known = self._moved.get(number)
-            if lag == 0 or known is None or known[0] != marker:
-                self._moved[number] = (marker, steady_s)
+            notes += self._note(number, shard, lag, joined, steady_s)
             if shard.ready:
-                late_ms = self._now_ms() - at.joined_newest_ms
-                shard.lagging = lag > 0 and at.joined_newest_ms != NOTHING and late_ms > self._shards.settings.pane_ms
+                late_ms = self._now_ms() - shard.partition.at.joined_newest_ms
+                known = shard.partition.at.joined_newest_ms != NOTHING
+                shard.lagging = lag > 0 and known and late_ms > self._shards.settings.pane_ms
                 self._show(shard, lag, steady_s)
+        self._notes = tuple(notes)
+        self._waits = tuple(text for shard in assigned.values() if (text := _missing(shard)) is not None)
+
+    def _note(self, number: int, shard: Shard, lag: int, joined: int, steady_s: float) -> list[Fault]:
+        """What this partition has to do and does not, with the time since when."""
+        acknowledged = shard.partition.at.acknowledged
+        marker = (shard.generation, shard.ready, acknowledged if shard.ready else joined)
+        known = self._moved.get(number)
+        if lag == 0 or shard.revoked or known is None or known[0] != marker:
+            self._moved[number] = (marker, steady_s)
+        since_s = self._moved[number][1]
+        what = (
+            f"partition {number}: no progress, {lag} records wait and none was acknowledged"
+            if shard.ready
+            else f"partition {number}: recovery stalled, nothing was joined"
+        )
+        return [Fault(what, since_s, _HINT), *self._note_commit(number, shard, steady_s)]
+
+    def _note_commit(self, number: int, shard: Shard, steady_s: float) -> list[Fault]:
+        acknowledged = shard.partition.at.acknowledged
+        committed = max(self._committed.get(number, (NOTHING, 0.0))[0], shard.begins_at)
+        if not shard.ready or acknowledged <= committed:
+            self._uncommitted.pop(number, None)
+            return []
+        if self._uncommitted.get(number, (NOTHING, 0.0))[0] != committed:
+            self._uncommitted[number] = (committed, steady_s)
+        since_s = self._uncommitted[number][1]
+        return [Fault(f"partition {number}: no commit succeeds, what was acknowledged waits", since_s, _COMMIT_HINT)]
 
     def _show(self, shard: Shard, lag: int, steady_s: float) -> None:
         label, metrics = str(shard.partition.number), self._metrics
@@ -75,13 +126,25 @@ class Standing:
         metrics.state_bytes.labels(label).set(sum(pane.size for pane in panes))
         if shard.partition.frontier_ms > 0:
             metrics.frontier_age.labels(label).set((self._now_ms() - shard.partition.frontier_ms) / 1000)
-        if shard.partition.number in self._committed_s:
-            metrics.commit_age.labels(label).set(steady_s - self._committed_s[shard.partition.number])
+        if shard.partition.number in self._committed:
+            metrics.commit_age.labels(label).set(steady_s - self._committed[shard.partition.number][1])
 
     def _forget(self, label: str) -> None:
         """A partition is somebody else's: its gauges are, too."""
         metrics = self._metrics
-        self._committed_s.pop(int(label), None)
+        self._committed.pop(int(label), None)
+        self._uncommitted.pop(int(label), None)
         for gauge in (metrics.lag, metrics.panes, metrics.state_bytes, metrics.frontier_age, metrics.commit_age):
             gauge.remove(label)
         metrics.agent_kpi.clear()
+
+
+def _missing(shard: Shard) -> str | None:
+    """What the partition lacks to be ready: recovery, then the end seen at assignment."""
+    number, end = shard.partition.number, shard.catch_up_to
+    if not shard.ready:
+        return f"partition {number}: panes are recovered up to changelog offset {shard.partition.persisted}"
+    position = max(shard.partition.at.next_offset, shard.begins_at)
+    if position < end:
+        return f"partition {number}: events are read up to {max(position, 0)}, {end} was the end at assignment"
+    return None

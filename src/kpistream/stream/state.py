@@ -134,6 +134,8 @@ class PaneStore(memory.Store[bytes, bytes]):
     panes_topic: str
     connection: Mapping[str, Any]
     failed: Callable[[BaseException], None]
+    assigned: Callable[[], None] = staticmethod(lambda: None)
+    """The group has given this process its share."""
 
     def persisted_offset(self, tp: TP) -> int:
         """Last changelog offset that the memory holds, -1 when it holds nothing. Never None."""
@@ -166,6 +168,7 @@ class PaneStore(memory.Store[bytes, bytes]):
             if shard.generation == NOTHING:
                 shard.partition.forget()
             shard.assigned(generation_id)
+        self.assigned()
         log.info("assigned generation=%s partitions=%s", generation_id, sorted(mine))
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
@@ -219,5 +222,6 @@ class PaneTable(Table[bytes, bytes]):
         )
         app = cast(Any, self.app)  # always a WorkerApp
         store.shards, store.events_topic, store.failed = app.shards, app.events_topic, app.listener.failed
+        store.assigned = app.listener.assigned
         store.panes_topic, store.connection = self.changelog_topic.get_topic_name(), app.connection
         return store

@@ -134,6 +134,7 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
         try:
             await self._consumer.start()
             while True:
+                self._ports.turned()
                 fetched = await self._consumer.getmany(timeout_ms=200, max_records=2000)
                 for tp, records in fetched.items():
                     sums = self._sums.get(tp.partition)
@@ -149,13 +150,21 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Somebody else may follow them now, and show their numbers."""
+        self._ports.following(False)
         self._sums.clear()
         self._ports.metrics.team_kpi.clear()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Read each partition from its beginning: the topic is the state."""
+        """Read each partition from its beginning: the topic is the state. aiokafka swallows what this raises."""
+        try:
+            await self._follow(list(assigned))
+            self._ports.following(True)
+        except Exception as error:
+            self._ports.failed(error)
+            raise
+
+    async def _follow(self, tps: list[TopicPartition]) -> None:
         assert self._consumer is not None
-        tps = list(assigned)
         ends = await self._consumer.end_offsets(tps)
         alerts = await read_on(self._ports.connection, self._ports.topics.alerts, {tp.partition: 0 for tp in tps})
         for tp in tps:

@@ -8,7 +8,7 @@ readings say `provisional` and nothing is judged.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from kpistream.core.alerts import alert_key, encode_transition
@@ -168,6 +168,10 @@ class TickerPorts:
         self.connection = connection
         self.metrics = metrics
         self.failed = failed
+        self.turned: Callable[[], None] = lambda: None
+        """The loop that follows the team panes has turned."""
+        self.following: Callable[[bool], None] = lambda done: None
+        """Partitions of the team panes are waited for (False), or were given and read up to their alerts (True)."""
         self._agents: set[str] = set()
         self.agent_cap = 0
 

@@ -32,6 +32,9 @@ class CommitListener(Protocol):
     def begins(self, partition: int, offset: int) -> None:
         """Reading of a partition begins at `offset` in this assignment."""
 
+    def assigned(self) -> None:
+        """The group has given this process its share, which may be nothing."""
+
     def revoked(self) -> None:
         """The partitions may be somebody else's until they are assigned again."""
 
