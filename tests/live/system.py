@@ -10,12 +10,15 @@ directory to one process at a time, so a test looks at it through a process of i
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -63,11 +66,11 @@ class Sent(NamedTuple):
 class Role:
     """A worker or a sink as a process."""
 
-    def __init__(self, name: str, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         self.log = log
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [KPISTREAM, name],
+                command,
                 cwd=ROOT,
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
@@ -93,6 +96,26 @@ class Role:
     def said(self) -> str:
         """Its log."""
         return self.log.read_text(errors="replace")
+
+    def probe(self, path: str) -> tuple[int, Any]:
+        """Status and JSON of `/healthz` or `/readyz`, with `metrics_port=0`; (0, None) while nobody answers."""
+        found = re.search(r"metrics address=(\S+)", self.said)
+        if found is None:
+            return 0, None
+        try:
+            with urllib.request.urlopen(f"http://{found[1]}{path}", timeout=LIMIT_S) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+        except OSError:
+            return 0, None
+
+    def metrics(self) -> str:
+        """Text of `/metrics` of a role with `metrics_port=0`."""
+        found = re.search(r"metrics address=(\S+)", self.said)
+        assert found is not None, self.end_of_log()
+        with urllib.request.urlopen(f"http://{found[1]}/metrics", timeout=LIMIT_S) as answer:
+            return str(answer.read().decode())
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -204,8 +227,16 @@ class System:
         return self._role("sink", settings)
 
     def _role(self, name: str, settings: Mapping[str, object]) -> Role:
+        return self._started(name, [KPISTREAM, name], settings)
+
+    def crashing(self, point: str, role: str = "worker", trigger: Path | None = None, **settings: object) -> Role:
+        """Start a role that goes wrong at a point; see `tests/live/crashing.py`."""
+        command = [sys.executable, "-m", "tests.live.crashing", point, role]
+        return self._started(role, command if trigger is None else [*command, str(trigger)], settings)
+
+    def _started(self, name: str, command: Sequence[str], settings: Mapping[str, object]) -> Role:
         log = self.directory / f"{name}-{len(self._roles)}.log"
-        role = Role(name, self.environment(**settings), log)
+        role = Role(command, self.environment(**settings), log)
         self._roles.append(role)
         return role
 
