@@ -48,7 +48,7 @@ class Config:
         "no progress with lag, no assignment, or a recovery, loop or commit that stands still for longer ends the "
         "process, in seconds",
     )
-    loop_timeout_s: int = _setting(30, "an event loop that is blocked for longer ends the process, in seconds")
+    loop_timeout_s: int = _setting(60, "an event loop that is blocked for longer ends the process, in seconds")
     store_timeout_s: int = _setting(
         600, "one call to ClickHouse that does not come back for longer ends the sink, in seconds"
     )

@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 
 EXIT_STUCK: Final = 70
 LOOK_S: Final = 1.0
-_LOG_LIMIT_S: Final = 2.0
 _WATCHDOG_HINT: Final = "its thread is gone: restart the process and report this"
 
 
@@ -40,6 +39,8 @@ class Watchdog:
     health: Health
     look_s: float = LOOK_S
     end: Callable[[int], object] = os._exit
+    log_limit_s: float = 5.0
+    """How long the last line may take."""
     _stop: threading.Event = field(default_factory=threading.Event)
     _pulse: Pulse | None = None
     _main: int | None = None
@@ -76,4 +77,4 @@ class Watchdog:
         values = (self.health.role, str(fault), where(self._main), fault.hint)
         saying = threading.Thread(target=log.error, args=(text, *values), daemon=True)
         saying.start()
-        saying.join(_LOG_LIMIT_S)
+        saying.join(self.log_limit_s)

@@ -125,9 +125,9 @@ class Ended:
         self.came.set()
 
 
-def watching(health):
+def watching(health, log_limit_s=LIMIT_S):
     ended = Ended()
-    dog = Watchdog(health, look_s=0.02, end=ended)
+    dog = Watchdog(health, look_s=0.02, end=ended, log_limit_s=log_limit_s)
     dog.start()
     return dog, ended
 
@@ -137,7 +137,7 @@ def test_watchdog_ends_the_process_with_one_line(caplog):
     health.watch(Role([Fault("recovery stalled", 121.0, "look at the brokers")]))
     with caplog.at_level(logging.ERROR):
         _dog, ended = watching(health)
-        assert ended.came.wait(LIMIT_S)
+        assert ended.came.wait(2 * LIMIT_S)
 
     assert ended.code == 70
     [line] = [record.getMessage() for record in caplog.records]
@@ -175,7 +175,7 @@ def test_watchdog_ends_a_process_whose_log_is_blocked():
     logger.addHandler(held)
     held.acquire()
     try:
-        _dog, ended = watching(health)
+        _dog, ended = watching(health, log_limit_s=0.2)
         assert ended.came.wait(LIMIT_S)
     finally:
         held.release()

@@ -6,6 +6,7 @@ to somebody else, and joins what it reads: recovery never overwrites. Faust swal
 this one reports them and the process ends.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
@@ -19,6 +20,9 @@ from kpistream.log.records import CONFLICT_REASON, Outgoing
 from kpistream.log.tail import read_on
 
 log = logging.getLogger(__name__)
+
+_SLICE = 500
+"""Changelog records that are joined in one go: about 20 ms, in which nothing else runs."""
 
 
 class Shard:
@@ -200,8 +204,11 @@ class PaneStore(memory.Store[bytes, bytes]):
         found = await read_on(self.connection, self.panes_topic, starts)
         for number, records in found.items():
             shard = self.shards.shard(number)
-            if shard.generation == generations[number]:
-                for record in records:
+            for first in range(0, len(records), _SLICE):
+                await asyncio.sleep(0)
+                if shard.generation != generations[number]:
+                    break
+                for record in records[first : first + _SLICE]:
                     shard.partition.recover(record.offset, record.key, record.value)
 
 
