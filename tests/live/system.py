@@ -51,6 +51,7 @@ _BUSY: Final = (
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.NOT_COORDINATOR,
+    KafkaError._NOENT,  # a broker that stood still is fenced at first, and leads nothing
 )
 
 
