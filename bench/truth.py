@@ -4,7 +4,7 @@ A run whose totals differ is void. `expected` is deliberately naive: JSON, a set
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, Final
 
@@ -50,11 +50,16 @@ def read(bootstrap: str, topic: str) -> Iterator[tuple[bytes, bytes]]:
 
 
 def expected(bootstrap: str, topic: str) -> tuple[Cells, int]:
-    """The cells that an exact engine has, and how many records it must have refused."""
+    """The cells that an exact engine has, and how many records of the topic it must have refused."""
+    return expected_of(value for _, value in read(bootstrap, topic))
+
+
+def expected_of(values: Iterable[bytes]) -> tuple[Cells, int]:
+    """The cells that an exact engine has after these records, and how many it must have refused."""
     cells: Cells = {}
     seen: set[str] = set()
     refused = 0
-    for _, value in read(bootstrap, topic):
+    for value in values:
         event = json.loads(value)
         if event["outcome"] not in _OUTCOMES:
             refused += 1
@@ -116,11 +121,12 @@ def cells_of_worker(bootstrap: str, prefix: str) -> Cells:
         place = scope.partition("/agent:")[2], start_ms // 1000
         if int.from_bytes(version, "big") > versions.get(place, -1):
             versions[place] = int.from_bytes(version, "big")
-            cells[place] = _flat(named(dict(zip(flat[::2], flat[1::2], strict=True))))
+            cells[place] = flat(named(dict(zip(flat[::2], flat[1::2], strict=True))))
     return cells
 
 
-def _flat(measures: dict[str, Any]) -> dict[str, int]:
+def flat(measures: dict[str, Any]) -> dict[str, int]:
+    """Named sums with those of families as `family/member`."""
     out: dict[str, int] = {}
     for name, value in measures.items():
         out |= (
