@@ -7,7 +7,7 @@ the pane size and the partition count alone.
 from kpistream.core.decoding import Decoder
 from kpistream.core.placing import Accepted, place
 from kpistream.log import header_names as _header_names  # noqa: F401 installs itself for all who read events
-from kpistream.log.records import LogRecord, first_timestamp_ms
+from kpistream.log.records import FetchedRecord, first_timestamp_ms
 from kpistream.log.topics import partition_of
 
 _ROUTES_LIMIT = 1_000_000
@@ -22,7 +22,7 @@ class EventReader:
         self.decoder = Decoder()
         self._routes: dict[str, int] = {}
 
-    def read(self, record: LogRecord) -> Accepted:
+    def read(self, record: FetchedRecord) -> Accepted:
         """The event in the record, placed."""
         headers = record.headers
         timestamp_ms = first_timestamp_ms(record) if headers else record.timestamp

@@ -34,8 +34,44 @@ _COUNTED_LIMIT: Final = 1024
 Headers = Sequence[tuple[str, bytes | None]]
 
 
-class LogRecord(Protocol):
+class FetchedRecord(Protocol):
+    """What is used of a record whose topic and partition the reader knows."""
+
+    @property
+    def offset(self) -> int:
+        """Its place in its partition."""
+
+    @property
+    def timestamp(self) -> int:
+        """Epoch ms."""
+
+    @property
+    def key(self) -> bytes | None:
+        """Kafka key."""
+
+    @property
+    def value(self) -> bytes | None:
+        """None is a tombstone."""
+
+    @property
+    def headers(self) -> Headers:
+        """Names and values."""
+
+
+class LogRecord(FetchedRecord, Protocol):
     """What is used of a consumed record."""
+
+    @property
+    def topic(self) -> str:
+        """Where it was read."""
+
+    @property
+    def partition(self) -> int:
+        """Where it was read."""
+
+
+class Located(NamedTuple):
+    """A fetched record with its topic and partition."""
 
     topic: str
     partition: int
@@ -44,6 +80,11 @@ class LogRecord(Protocol):
     key: bytes | None
     value: bytes | None
     headers: Headers
+
+
+def located(topic: str, partition: int, record: FetchedRecord) -> Located:
+    """The record with where it was read."""
+    return Located(topic, partition, record.offset, record.timestamp, record.key, record.value, record.headers)
 
 
 class Outgoing(NamedTuple):
@@ -55,7 +96,7 @@ class Outgoing(NamedTuple):
     timestamp_ms: int | None = None
 
 
-def first_timestamp_ms(record: LogRecord) -> int:
+def first_timestamp_ms(record: FetchedRecord) -> int:
     """When the record was first appended, epoch ms: never later than its own timestamp."""
     for name, value in record.headers:
         if name == FIRST_TIMESTAMP and value and value.isdigit():
@@ -72,12 +113,12 @@ def kept_headers(headers: Headers) -> Headers:
     ]
 
 
-def hops(record: LogRecord) -> int:
+def hops(record: FetchedRecord) -> int:
     """How often the record was forwarded because it was on the wrong partition."""
     return sum(name == HOP for name, _ in record.headers)
 
 
-def forwarded(record: LogRecord, key: str) -> Outgoing:
+def forwarded(record: FetchedRecord, key: str) -> Outgoing:
     """The record as it is sent on to the partition of `key` (`tenant/scope`).
 
     An accepted value has at most 1,000,000 bytes; with the headers that count it fits wherever it came from. Other

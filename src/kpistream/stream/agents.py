@@ -106,7 +106,7 @@ class Worker:
         self._watch(tickers)
         pane_ms = settings.partition.pane_ms
         self._reader = EventReader(pane_ms, settings.app.partitions)
-        self._decoder = Decoder(self._reader, pane_ms)
+        self._decoder = Decoder(self._reader, pane_ms, settings.topics.events)
         self._alarm = Alarm(settings.refusals, metrics, clocks.steady_s)
         self._unknown_shown: dict[str, int] = {}
         self._failure: asyncio.Future[None] | None = None

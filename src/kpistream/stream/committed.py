@@ -6,14 +6,15 @@ the thread says from where to where each fetch has read.
 
 from typing import Any
 
-from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+
+from kpistream.stream.fetching import RecordThread
 
 Step = tuple[int, int]
 """From where to where a fetch has read."""
 
 
-class CommittedThread(driver.AIOKafkaConsumerThread):
+class CommittedThread(RecordThread):
     """Faust's consumer thread, reading committed records only."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:

@@ -13,7 +13,7 @@ from kpistream.core.partition import Outcome
 from kpistream.core.placing import Accepted, rank_parts
 from kpistream.errors import EventRejected, Reason
 from kpistream.log.reading import EventReader
-from kpistream.log.records import LogRecord, dead_letter, forwarded, hops
+from kpistream.log.records import FetchedRecord, dead_letter, forwarded, hops, located
 from kpistream.stream.state import Shard
 
 ADDED: Final = Outcome.ADDED
@@ -40,7 +40,7 @@ class Intake:
     """Refused records in a row at the end of the batch."""
 
 
-def slices(records: list[LogRecord]) -> Iterator[list[LogRecord]]:
+def slices(records: list[FetchedRecord]) -> Iterator[list[FetchedRecord]]:
     """The records in their order, cut by number and, since a fetch is decompressed, by bytes."""
     first = held = 0
     for last, record in enumerate(records):
@@ -55,11 +55,12 @@ def slices(records: list[LogRecord]) -> Iterator[list[LogRecord]]:
 class Decoder:
     """Hands the records of a batch to a shard."""
 
-    def __init__(self, reader: EventReader, pane_ms: int) -> None:
+    def __init__(self, reader: EventReader, pane_ms: int, topic: str) -> None:
         self._reader = reader
+        self._topic = topic
         self._pane_ms = pane_ms
 
-    def take(self, shard: Shard, records: list[LogRecord], run: int = 0) -> Intake:
+    def take(self, shard: Shard, records: list[FetchedRecord], run: int = 0) -> Intake:
         """Join, forward or refuse each record; then move the shard's position behind the last one.
 
         `run`: refused records in a row before these.
@@ -100,27 +101,30 @@ class Decoder:
         shard.unflushed += intake.records
         return intake
 
-    def _misplaced(self, shard: Shard, record: LogRecord, key: str, intake: Intake) -> None:
+    def _misplaced(self, shard: Shard, record: FetchedRecord, key: str, intake: Intake) -> None:
         if hops(record):
-            detail = f"record is on partition {record.partition} again after it was forwarded"
+            detail = f"record is on partition {shard.partition.number} again after it was forwarded"
             self._refuse(shard, record, EventRejected(Reason.MISROUTED, detail), intake)
         else:
             shard.forward(forwarded(record, key))
             intake.forwarded += 1
 
-    def _refuse(self, shard: Shard, record: LogRecord, rejected: EventRejected, intake: Intake) -> None:
-        shard.refuse(dead_letter(record, rejected))
+    def _refuse(self, shard: Shard, record: FetchedRecord, rejected: EventRejected, intake: Intake) -> None:
+        self._dead_letter(shard, record, rejected)
         intake.rejected[rejected.reason] += 1
         intake.run += 1
         intake.longest_run = max(intake.longest_run, intake.run)
 
-    def _special(self, shard: Shard, record: LogRecord, event: Accepted, outcome: Outcome) -> None:
+    def _dead_letter(self, shard: Shard, record: FetchedRecord, rejected: EventRejected) -> None:
+        shard.refuse(dead_letter(located(self._topic, shard.partition.number, record), rejected))
+
+    def _special(self, shard: Shard, record: FetchedRecord, event: Accepted, outcome: Outcome) -> None:
         """Outcomes that also leave a dead letter."""
         if outcome is Outcome.CONFLICT:
-            shard.refuse(dead_letter(record, _conflict(shard, event)))
+            self._dead_letter(shard, record, _conflict(shard, event))
         elif not shard.partition.settings.history and not event.retracts:
             detail = f"pane {event.start_ms} ms of {event.key!r} is closed and there is no history"
-            shard.refuse(dead_letter(record, EventRejected(Reason.CLOSED, detail, _CLOSED_HINT)))
+            self._dead_letter(shard, record, EventRejected(Reason.CLOSED, detail, _CLOSED_HINT))
 
 
 def _conflict(shard: Shard, event: Accepted) -> EventRejected:
