@@ -37,7 +37,7 @@ class Intake:
     """One worker's intake, on one partition, to which everything belongs."""
 
     def __init__(self) -> None:
-        self._decoder = Decoder(EventReader(PANE_MS, 1), PANE_MS)
+        self._decoder = Decoder(EventReader(PANE_MS, 1), PANE_MS, "kpi.events")
         self._shard = Shard(0, PartitionSettings("fuzz"))
         self._shard.assigned(1)
         self._shard.partition.recovered(0)

@@ -46,7 +46,8 @@ def pane_of(entries: Iterable[Entry]) -> Pane:
 
 def content(pane: Pane) -> tuple[dict[str, bytes], int, Tally, int]:
     """Everything that a pane is."""
-    return pane.entries, pane.version, pane.tally, pane.size
+    entries = pane.entries  # opens it: the rest is what joins go on with
+    return entries, pane.version, pane.tally, pane.size
 
 
 def joined(*panes: Pane) -> Pane:
@@ -147,6 +148,38 @@ def test_equal_versions_mean_equal_content_when_one_pane_holds_the_other(lists: 
 def test_an_entry_comes_back_from_its_bytes(lists: list[list[Entry]]) -> None:
     for entry in lists[0]:
         assert unpack(pack(*entry)) == entry
+
+
+@given(several(1))
+def test_a_sealed_pane_is_the_same_pane(lists: list[list[Entry]]) -> None:
+    """Sums, version and entries are read alike; a sealed pane that was filled from a record is the pane, too."""
+    pane, sealed, filled = pane_of(lists[0]), pane_of(lists[0]), Pane(KEY, START_MS)
+    sealed.seal()
+
+    identities = filled.fill(pane.packed())
+
+    for other in (sealed, filled):
+        assert other.sealed
+        assert (other.tally, other.version, other.size) == (pane.tally, pane.version, pane.size)
+        assert other.packed() == pane.packed()
+        assert other.identities() == identities == list(pane.entries)
+        assert encode_pane(other, PANE_MS, "w1", 1) == encode_pane(pane, PANE_MS, "w1", 1)
+        assert other.sealed
+        assert content(other) == content(pane)
+        assert not other.sealed
+
+
+@given(several(2), st.lists(st.booleans(), min_size=12, max_size=12))
+def test_joins_into_a_sealed_pane_join_as_into_an_open_one(lists: list[list[Entry]], sealing: list[bool]) -> None:
+    opened, sealed = pane_of(lists[0]), pane_of(lists[0])
+    for entry, seal in zip(lists[1], sealing, strict=False):
+        if seal:
+            sealed.seal()
+
+        assert sealed.join(*entry) == opened.join(*entry)
+        assert not sealed.sealed
+
+    assert content(sealed) == content(opened)
 
 
 @given(several(1), st.sampled_from([1, 2, 4, 16]))

@@ -98,7 +98,7 @@ def test_rows_are_counted_across_batches_and_end_with_an_accepted_event() -> Non
     shard = Shard(0, PartitionSettings("w"))
     shard.assigned(1)
     shard.partition.recovered(0)
-    decoder = Decoder(EventReader(300_000, 1), 300_000)
+    decoder = Decoder(EventReader(300_000, 1), 300_000, "kpi.events")
     value = json.dumps(sound_objects()[0]).encode()
 
     first = decoder.take(shard, [Record(b"{", offset=0), Record(value, offset=1), Record(b"{", offset=2)])

@@ -2,9 +2,17 @@
 
 import pytest
 
-from kpistream.core.changelog import FrontierRecord, MarkRecord, PaneRecord, encode_frontier, encode_mark, parse
+from kpistream.core.changelog import (
+    FrontierRecord,
+    MarkRecord,
+    PaneRecord,
+    encode_frontier,
+    encode_mark,
+    pack_tally,
+    parse,
+)
 from kpistream.core.measures import CALLS, TALK_MS
-from kpistream.core.partition import Flush, Outcome, PaneSum, Partition, PartitionSettings, Retraction
+from kpistream.core.partition import SEAL_AFTER, Flush, Outcome, PaneSum, Partition, PartitionSettings, Retraction
 from kpistream.core.placing import Accepted, Place, rank_of
 
 MINUTE = 60_000
@@ -122,7 +130,7 @@ def test_flush_takes_panes_sums_and_position_once():
     (record,) = records(flush)
     assert isinstance(record, PaneRecord)
     assert (record.place, record.version, record.tally) == (Place(ADA, 0), version, {CALLS: 2, TALK_MS: 1500})
-    assert flush.sums == [PaneSum(Place(ADA, 0), version, {CALLS: 2, TALK_MS: 1500})]
+    assert flush.sums == [PaneSum(Place(ADA, 0), version, pack_tally({CALLS: 2, TALK_MS: 1500}))]
     assert (flush.upto, flush.newest_ms, flush.frontier_ms) == (2, 5, None)
     assert not part.snapshot(None)
 
@@ -397,6 +405,68 @@ def test_recovery_buries_keys_of_every_writer_and_of_marks():
     assert talk(other) == {}
     assert other.snapshot(11).changelog == [(pane_key, None)]
     assert other.snapshot(12).changelog == [(pane_key, None), (mark_key, None)]
+
+
+# ---- sealing
+
+
+def sealed(part: Partition) -> set[str]:
+    return {pane.key for pane in part.live_panes() if pane.sealed}
+
+
+def test_a_pane_that_nothing_touches_for_long_is_sealed_and_opens_again():
+    part = partition()
+    fed(part, event(), event("acme/pbx/call/2", Place(BOB, 0)))
+    durable(part)
+    for number in range(2):
+        fed(part, event("acme/pbx/call/2", Place(BOB, 0)))
+        part.advance(part.at.next_offset + SEAL_AFTER, 0)
+        durable(part)
+        assert sealed(part) == ({ADA} if number else set())
+    before = talk(part)
+
+    fed(part, event(revision=1, talk_ms=400))
+
+    assert before == {ADA_FIRST: 1000, Place(BOB, 0): 1000}
+    assert talk(part) == {ADA_FIRST: 400, Place(BOB, 0): 1000}
+    assert sealed(part) == set()
+    for _ in range(2):
+        part.advance(part.at.next_offset + SEAL_AFTER, 0)
+        durable(part)
+    assert sealed(part) == {ADA, BOB}
+
+
+def test_a_pane_that_was_only_looked_at_is_sealed_again():
+    part = partition()
+    fed(part, event())
+    for _ in range(3):
+        part.advance(part.at.next_offset + SEAL_AFTER, 0)
+        durable(part)
+    assert sealed(part) == {ADA}
+
+    fed(part, event(place=Place(BOB, 0), revision=1))
+
+    assert part.snapshot(None).retractions == [Retraction(CALL, rank_of(1, 1, 7), ADA_FIRST)]
+    assert sealed(part) == set()
+    for _ in range(3):
+        part.advance(part.at.next_offset + SEAL_AFTER, 0)
+        durable(part)
+    assert sealed(part) == {ADA, BOB}
+
+
+def test_a_recovered_pane_is_sealed_until_something_comes():
+    author = partition()
+    fed(author, event(), event("acme/pbx/call/2"))
+    part = Partition(3, PartitionSettings("w2", PANE))
+    part.recover(0, *author.snapshot(None).changelog[0])
+    part.recovered(1)
+    assert sealed(part) == {ADA}
+    part.assigned()
+    part.recovered(1)
+
+    fed(part, event("acme/pbx/call/2", revision=1, talk_ms=5))
+
+    assert talk(part) == {ADA_FIRST: 1005}
 
 
 # ---- assignment

@@ -6,14 +6,14 @@ chunks, so that a reader who only wants the sums needs no entries. Keys name the
 that believe they own one partition never hide each other's record from compaction.
 """
 
-from collections.abc import Iterable
+from itertools import chain
 from typing import Final, NamedTuple
 
 import msgspec
 
 from kpistream.core.measures import Tally
-from kpistream.core.panes import Entry, Pane, chunk_of
-from kpistream.core.placing import Place, rank_of
+from kpistream.core.panes import Entry, Pane, array, chunk_of, unpack_all
+from kpistream.core.placing import Place
 
 VERSION_BYTES: Final = 16
 
@@ -59,14 +59,18 @@ _PaneBody = tuple[str, str, int, int, bytes, list[int | str], msgspec.Raw]
 _decode_pane: Final = msgspec.msgpack.Decoder(_PaneBody).decode
 _decode_mark: Final = msgspec.msgpack.Decoder(tuple[str, str, int, int]).decode
 _decode_frontier: Final = msgspec.msgpack.Decoder(tuple[str, int]).decode
-_decode_entries: Final = msgspec.msgpack.Decoder(list[tuple[str, int, int, int, bool, tuple[int, ...]]]).decode
+_decode_flat: Final = msgspec.msgpack.Decoder(list[int | str]).decode
 _INTEGER_END: Final = 1 << 63
 _ARRAY_OF_7: Final = b"\x97"
 
 
 def pane_key(place: Place, pane_ms: int, writer: str, chunk: int, chunks: int) -> bytes:
     """Key of one chunk of a pane: `P/tenant/scope/start/size#writer/chunk.chunks`."""
-    return f"P/{place.key}/{place.start_ms}/{pane_ms}#{writer}/{chunk}.{chunks}".encode("utf-8", "surrogatepass")
+    return _pane_key(place.key, place.start_ms, pane_ms, f"{writer}/{chunk}.{chunks}")
+
+
+def _pane_key(key: str, start_ms: int, pane_ms: int, part: str) -> bytes:
+    return f"P/{key}/{start_ms}/{pane_ms}#{part}".encode("utf-8", "surrogatepass")
 
 
 def mark_key(place: Place, offset: int) -> bytes:
@@ -92,7 +96,19 @@ def start_of_key(key: bytes) -> int | None:
 
 def flat(tally: Tally) -> list[int | str]:
     """The tally as number, value, number, value; a value that msgpack has no integer for is decimal text."""
+    if not tally or max(tally.values()) < _INTEGER_END:
+        return list(chain.from_iterable(tally.items()))
     return [item if item < _INTEGER_END else str(item) for pair in tally.items() for item in pair]
+
+
+def pack_tally(tally: Tally) -> bytes:
+    """The flat tally as msgpack."""
+    return _encode(flat(tally))
+
+
+def unpack_tally(packed: bytes) -> Tally:
+    """The tally that `pack_tally` has packed."""
+    return unflat(_decode_flat(packed))
 
 
 def unflat(items: list[int | str]) -> Tally:
@@ -101,34 +117,22 @@ def unflat(items: list[int | str]) -> Tally:
     return dict(zip(pairs, pairs, strict=True))
 
 
-def encode_pane(pane: Pane, pane_ms: int, writer: str, chunks: int) -> list[tuple[bytes, bytes]]:
-    """Keys and values of all chunks of a pane."""
-    head = _ARRAY_OF_7 + b"".join(
-        map(
-            _encode,
-            ("P", pane.key, pane.start_ms, pane_ms, pane.version.to_bytes(VERSION_BYTES, "big"), flat(pane.tally)),
-        )
-    )
+def encode_pane(
+    pane: Pane, pane_ms: int, writer: str, chunks: int, sums: bytes | None = None
+) -> list[tuple[bytes, bytes]]:
+    """Keys and values of all chunks of a pane. `sums`: its tally, if it was packed already."""
+    key, start_ms, version = pane.key, pane.start_ms, pane.version.to_bytes(VERSION_BYTES, "big")
+    # Written as an array of 5; the tally and the entries, packed already, make it 7.
+    head = _ARRAY_OF_7 + _encode(("P", key, start_ms, pane_ms, version))[1:] + (sums or pack_tally(pane.tally))
     if chunks == 1:
-        return [(pane_key(pane.place, pane_ms, writer, 0, 1), head + _array(pane.entries.values(), len(pane.entries)))]
+        return [(_pane_key(key, start_ms, pane_ms, f"{writer}/0.1"), head + pane.packed())]
     parts: list[list[bytes]] = [[] for _ in range(chunks)]
     for identity, packed in pane.entries.items():
         parts[chunk_of(identity, chunks)].append(packed)
     return [
-        (pane_key(pane.place, pane_ms, writer, chunk, chunks), head + _array(part, len(part)))
+        (_pane_key(key, start_ms, pane_ms, f"{writer}/{chunk}.{chunks}"), head + array(part, len(part)))
         for chunk, part in enumerate(parts)
     ]
-
-
-def _array(items: Iterable[bytes], count: int) -> bytes:
-    """A msgpack array of elements that are msgpack already."""
-    if count < 16:
-        head = bytes((0x90 | count,))
-    elif count < 1 << 16:
-        head = b"\xdc" + count.to_bytes(2, "big")
-    else:
-        head = b"\xdd" + count.to_bytes(4, "big")
-    return head + b"".join(items)
 
 
 def encode_mark(place: Place, offset: int) -> tuple[bytes, bytes]:
@@ -156,7 +160,4 @@ def parse(key: bytes, value: bytes) -> PaneRecord | MarkRecord | FrontierRecord:
 
 def entries_of(record: PaneRecord) -> list[Entry]:
     """The entries that the record carries."""
-    return [
-        Entry(identity, rank_of(epoch, revision, digest), contribution, tombstone)
-        for identity, epoch, revision, digest, tombstone, contribution in _decode_entries(record.packed_entries)
-    ]
+    return unpack_all(record.packed_entries)

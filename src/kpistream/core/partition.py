@@ -10,10 +10,11 @@ reports what was acknowledged and committed. Rules that keep the numbers right:
   commit succeeded after the frontier was durable.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Final
+from sys import intern
+from typing import Final, NamedTuple
 
 from kpistream.core.changelog import (
     FrontierRecord,
@@ -22,8 +23,10 @@ from kpistream.core.changelog import (
     encode_mark,
     encode_pane,
     entries_of,
+    pack_tally,
     parse,
     start_of_key,
+    unpack_tally,
 )
 from kpistream.core.measures import Contribution, Tally
 from kpistream.core.panes import ADDED as JOINED_ADDED
@@ -31,6 +34,8 @@ from kpistream.core.panes import Joined, Pane, chunk_count, unpack
 from kpistream.core.placing import REVISION_SHIFT, Accepted, Place
 
 NOTHING = -1
+SEAL_AFTER: Final = 8192
+"""Records of the partition that a pane stays open without being touched, or twice as many."""
 
 
 class Outcome(Enum):
@@ -81,13 +86,17 @@ class Retraction:
     place: Place
 
 
-@dataclass(frozen=True, slots=True)
-class PaneSum:
+class PaneSum(NamedTuple):
     """Version and tally of a pane that changed, for readers that want sums only."""
 
     place: Place
     version: int
-    tally: Tally
+    packed_tally: bytes
+
+    @property
+    def tally(self) -> Tally:
+        """The sums."""
+        return unpack_tally(self.packed_tally)
 
 
 @dataclass(slots=True)
@@ -120,6 +129,8 @@ class _Position:
 
     next_offset: int = NOTHING
     acknowledged: int = NOTHING
+    snapshot_at: int = NOTHING
+    """`next_offset` of the last snapshot."""
     joined_newest_ms: int = NOTHING
     committed_newest_ms: int = NOTHING
     buried_ms: int = NOTHING
@@ -146,6 +157,11 @@ class Partition:
         self.persisted = NOTHING
         """Last changelog offset joined into this memory; -1 when it holds nothing."""
         self.at = _Position()
+        self._young: dict[Pane, None] = {}
+        self._old: dict[Pane, None] = {}
+        """Panes that may be open: touched since the last look, and before it."""
+        self._age = 0
+        """Records since the last look."""
 
     # ---- assignment and recovery
 
@@ -157,7 +173,7 @@ class Partition:
         """The partition is somebody else's now: hold nothing."""
         self.panes, self.homes, self.keys = {}, {}, {}
         self.frontier_ms = self.persisted = NOTHING
-        self.at = _Position()
+        self.at, self._young, self._old = _Position(), {}, {}
 
     def recover(self, offset: int, key: bytes, value: bytes | None) -> None:
         """Join one changelog record. Raises ValueError when the record is not one of ours."""
@@ -181,6 +197,9 @@ class Partition:
         """
         self.persisted = max(self.persisted, end - 1)
         self.at.recovered = True
+        for pane in self._young:
+            pane.seal()
+        self._young = {}
         self.at.buried_ms = self.frontier_ms
         self._close()
 
@@ -192,6 +211,11 @@ class Partition:
             if record.pane_ms != self.settings.pane_ms:
                 raise ValueError(f"pane of {record.pane_ms} ms in a changelog of {self.settings.pane_ms} ms panes")
             pane = self._pane(record.key, record.start_ms)
+            if not pane.size:
+                for identity in pane.fill(record.packed_entries):
+                    self._at_home(identity, pane)
+                return
+            self._young[pane] = None
             for entry in entries_of(record):
                 if pane.join(entry.identity, entry.rank, entry.contribution, entry.tombstone) is Joined.ADDED:
                     self._at_home(entry.identity, pane)
@@ -208,7 +232,7 @@ class Partition:
             by_key = self.panes[start_ms] = {}
         pane = by_key.get(event.key)
         if pane is None:
-            pane = by_key[event.key] = Pane(event.key, start_ms)
+            pane = by_key[event.key] = Pane(intern(event.key), start_ms)
         identity = event.identity
         joined = pane.join(identity, event.rank, event.contribution, event.retracts)
         at = self.at
@@ -256,6 +280,8 @@ class Partition:
         True when another place holds the same revision with other content: a conflict.
         """
         homes = list(self._homes_of(identity))
+        for pane in homes:
+            self._young[pane] = None  # to look at a pane opens it
         ranks = [pane.rank(identity) or 0 for pane in homes]
         top = max([rank, *ranks])
         for pane, held in zip(homes, ranks, strict=True):
@@ -273,17 +299,20 @@ class Partition:
         """
         at, settings = self.at, self.settings
         changelog: list[tuple[bytes, bytes | None]] = []
+        sums: list[PaneSum] = []
         for pane in at.dirty:
+            packed = pack_tally(pane.tally)
             chunks = chunk_count(pane.size, settings.chunk_bytes)
-            changelog.extend(encode_pane(pane, settings.pane_ms, settings.writer, chunks))
+            changelog.extend(encode_pane(pane, settings.pane_ms, settings.writer, chunks, packed))
+            sums.append(PaneSum(pane.place, pane.version, packed))
         changelog.extend(encode_mark(place, offset) for place, offset in at.marks.items())
         changelog.extend((key, None) for key in self._buried_keys(sink_committed))
         frontier_ms = self._next_frontier()
         if frontier_ms is not None:
             changelog.append(encode_frontier(self.number, settings.writer, frontier_ms))
-        sums = [PaneSum(pane.place, pane.version, dict(pane.tally)) for pane in at.dirty]
         flush = Flush(changelog, list(at.retractions), sums, at.next_offset, at.joined_newest_ms, frontier_ms)
-        at.dirty, at.retractions, at.marks = {}, {}, {}
+        self._seal(at.dirty, at.next_offset - max(at.snapshot_at, 0))
+        at.dirty, at.retractions, at.marks, at.snapshot_at = {}, {}, {}, at.next_offset
         return flush
 
     def published(self, key: bytes, offset: int, tombstone: bool) -> None:
@@ -321,7 +350,10 @@ class Partition:
 
     def standing(self, identity: str) -> list[tuple[Place, int, Contribution]]:
         """Live entries of an identity: place, rank and contribution."""
-        entries = [(pane.place, unpack(pane.entries[identity])) for pane in self._homes_of(identity)]
+        homes = self._homes_of(identity)
+        for pane in homes:
+            self._young[pane] = None
+        entries = [(pane.place, unpack(pane.entries[identity])) for pane in homes]
         return [(place, entry.rank, entry.contribution) for place, entry in entries]
 
     def live_panes(self) -> Iterator[Pane]:
@@ -349,7 +381,9 @@ class Partition:
         at = self.at
         for start_ms in [start_ms for start_ms in self.panes if start_ms < self.frontier_ms]:
             for pane in self.panes.pop(start_ms).values():
-                for identity in pane.entries:
+                self._young.pop(pane, None)
+                self._old.pop(pane, None)
+                for identity in pane.identities():
                     self._leave_home(identity, pane)
                 if pane in at.dirty:
                     del at.dirty[pane]
@@ -360,8 +394,21 @@ class Partition:
         by_key = self.panes.setdefault(start_ms, {})
         pane = by_key.get(key)
         if pane is None:
-            pane = by_key[key] = Pane(key, start_ms)
+            pane = by_key[key] = Pane(intern(key), start_ms)
         return pane
+
+    def _seal(self, newly: Iterable[Pane], records: int) -> None:
+        """Count panes as young; when an age is over, seal those that were not touched in it."""
+        for pane in newly:
+            self._young[pane] = None
+        self._age += records
+        if self._age < SEAL_AFTER:
+            return
+        self._age = 0
+        for pane in self._old:
+            if pane not in self._young:
+                pane.seal()
+        self._young, self._old = {}, self._young
 
     def _homes_of(self, identity: str) -> tuple[Pane, ...]:
         home = self.homes.get(identity)
