@@ -6,6 +6,7 @@ chunks, so that a reader who only wants the sums needs no entries. Keys name the
 that believe they own one partition never hide each other's record from compaction.
 """
 
+from collections.abc import Mapping
 from itertools import chain
 from typing import Final, NamedTuple
 
@@ -59,7 +60,8 @@ _PaneBody = tuple[str, str, int, int, bytes, list[int | str], msgspec.Raw]
 _decode_pane: Final = msgspec.msgpack.Decoder(_PaneBody).decode
 _decode_mark: Final = msgspec.msgpack.Decoder(tuple[str, str, int, int]).decode
 _decode_frontier: Final = msgspec.msgpack.Decoder(tuple[str, int]).decode
-_decode_flat: Final = msgspec.msgpack.Decoder(list[int | str]).decode
+_decode_flat: Final = msgspec.msgpack.Decoder(list[int], strict=False).decode
+"""Text becomes the integer that it says."""
 _INTEGER_END: Final = 1 << 63
 _ARRAY_OF_7: Final = b"\x97"
 
@@ -94,21 +96,22 @@ def start_of_key(key: bytes) -> int | None:
     raise ValueError(f"not a changelog key: {key[:80]!r}")
 
 
-def flat(tally: Tally) -> list[int | str]:
+def flat(tally: Mapping[int, int]) -> list[int | str]:
     """The tally as number, value, number, value; a value that msgpack has no integer for is decimal text."""
     if not tally or max(tally.values()) < _INTEGER_END:
         return list(chain.from_iterable(tally.items()))
     return [item if item < _INTEGER_END else str(item) for pair in tally.items() for item in pair]
 
 
-def pack_tally(tally: Tally) -> bytes:
+def pack_tally(tally: Mapping[int, int]) -> bytes:
     """The flat tally as msgpack."""
     return _encode(flat(tally))
 
 
 def unpack_tally(packed: bytes) -> Tally:
     """The tally that `pack_tally` has packed."""
-    return unflat(_decode_flat(packed))
+    pairs = iter(_decode_flat(packed))
+    return dict(zip(pairs, pairs, strict=True))
 
 
 def unflat(items: list[int | str]) -> Tally:

@@ -265,6 +265,14 @@ def add(tally: Tally, contribution: Contribution, sign: int = 1) -> None:
             tally.pop(number, None)
 
 
+def difference(new: Mapping[int, int], old: Mapping[int, int]) -> Contribution:
+    """What must be added to get from the old tally to the new one."""
+    sums = dict(new)
+    for number, value in old.items():
+        sums[number] = sums.get(number, 0) - value
+    return tuple(item for pair in sums.items() if pair[1] for item in pair)
+
+
 def total(tallies: Iterable[Mapping[int, int]]) -> Tally:
     """Sum of tallies, a new one."""
     out: Tally = {}

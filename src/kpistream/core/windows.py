@@ -13,7 +13,8 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from kpistream.core.measures import Tally, add
+from kpistream.core.changelog import pack_tally, unpack_tally
+from kpistream.core.measures import Contribution, Tally, add, difference
 from kpistream.errors import ConfigError
 
 MINUTE_MS: Final = 60_000
@@ -156,14 +157,21 @@ def _span(begin: date, end: date, zone: str, day_starts_at_min: int) -> Window:
     return Window(day_start_ms(begin, zone, day_starts_at_min), day_start_ms(end, zone, day_starts_at_min))
 
 
-_NOTHING: Final[Mapping[int, int]] = {}
+_NOTHING: Final = pack_tally({})
+
+
+@lru_cache(maxsize=8)
+def _change(old: bytes, new: bytes) -> Contribution:
+    """What must be added to get from one packed tally to another: the windows of a scope ask one after the other."""
+    return difference(unpack_tally(new), unpack_tally(old))
 
 
 class RunningWindow:
     """The sum of one agent's panes in a window, kept up to date by what enters, leaves and changes.
 
     Equal at any moment to the plain sum over the agent's panes that lie in the window. `put` costs one
-    pane, `move_to` the panes that leave and the starts that enter.
+    pane, `move_to` the panes that leave and the starts that enter. What a pane has added is kept packed:
+    a day of panes is most of what it holds, and the windows of one scope share the bytes.
     """
 
     __slots__ = ("_pane_ms", "_panes", "_starts", "tally", "window")
@@ -173,53 +181,57 @@ class RunningWindow:
         self.tally: Tally = {}
         """Sum over the panes in the window. Read it, do not change it."""
         self._pane_ms = pane_ms
-        self._panes: dict[int, Mapping[int, int]] = {}
+        self._panes: dict[int, bytes] = {}
         self._starts: list[int] = []
 
     def put(self, start_ms: int, tally: Mapping[int, int]) -> bool:
         """The pane at `start_ms` now has this tally, whatever it had before; True when it was another.
 
-        A pane outside the window is ignored: `move_to` asks for it when it enters. The tally is copied.
+        A pane outside the window is ignored: `move_to` asks for it when it enters.
         """
+        return self.put_packed(start_ms, pack_tally(tally))
+
+    def put_packed(self, start_ms: int, packed: bytes) -> bool:
+        """`put` of a tally that `pack_tally` has packed."""
         if not self.window.holds(start_ms):
             return False
         old = self._panes.get(start_ms, _NOTHING)
-        if old == tally:
+        if old == packed:
             return False
-        sums = self.tally
-        for number in old.keys() | tally.keys():
-            change = tally.get(number, 0) - old.get(number, 0)
-            if change:
-                total = sums.get(number, 0) + change
-                if total:
-                    sums[number] = total
-                else:
-                    del sums[number]
-        if not tally:
+        change = _change(old, packed)
+        if not change:
+            return False
+        add(self.tally, change)
+        if packed == _NOTHING:
             self._forget(start_ms)
             return True
-        if not old:
+        if old is _NOTHING:
             insort(self._starts, start_ms)
-        self._panes[start_ms] = dict(tally)
+        self._panes[start_ms] = packed
         return True
 
-    def move_to(self, window: Window, panes: Mapping[int, Mapping[int, int]]) -> bool:
+    def move_to(
+        self, window: Window, panes: Mapping[int, Mapping[int, int]], packed: dict[int, bytes] | None = None
+    ) -> bool:
         """Go to another window; `panes` are tallies of the agent's panes by start.
 
-        True when a pane with something in it has left or entered.
+        True when a pane with something in it has left or entered. `packed` gathers what was packed, for the next
+        window of the same agent.
         """
+        packed = {} if packed is None else packed
         leaving = self._leaving(window)
         for start_ms in leaving:
-            leaves = self._panes[start_ms]
-            add(self.tally, tuple(item for pair in leaves.items() for item in pair), -1)
+            add(self.tally, _change(self._panes[start_ms], _NOTHING))
             self._forget(start_ms)
         old, self.window = self.window, window
         changed = bool(leaving)
         before = range(window.from_ms, min(window.to_ms, old.from_ms), self._pane_ms)
         after = range(max(window.from_ms, old.to_ms), window.to_ms, self._pane_ms)
         for start_ms in (*before, *after):
-            if start_ms in panes:
-                changed |= self.put(start_ms, panes[start_ms])
+            if start_ms not in packed and start_ms in panes:
+                packed[start_ms] = pack_tally(panes[start_ms])
+            if start_ms in packed:
+                changed |= self.put_packed(start_ms, packed[start_ms])
         return changed
 
     def _leaving(self, window: Window) -> list[int]:

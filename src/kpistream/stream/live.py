@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Final
 
+from kpistream.core.changelog import pack_tally
 from kpistream.core.measures import Tally
 from kpistream.core.roster import Roster
 from kpistream.core.windows import LIVE_WINDOWS, RunningWindow, Window
@@ -63,26 +64,28 @@ class LiveWindows:
                 self._move(key, now_ms, panes, touched)
             if key not in self._windows:
                 self._begin(key, now_ms, panes, touched)
-            tally = panes.get(start_ms, {})
+            packed = pack_tally(panes.get(start_ms, {}))
             for name, window in self._windows[key].items():
-                if window.put(start_ms, tally):
+                if window.put_packed(start_ms, packed):
                     touched[key, name] = None
         return list(touched)
 
     def _begin(self, key: str, now_ms: int, panes: Panes, touched: dict[Slot, None]) -> None:
         windows = self._windows[key] = {}
+        packed: dict[int, bytes] = {}
         for name in LIVE_WINDOWS:
             window = self._window_of(key, name, now_ms)
             running = windows[name] = RunningWindow(Window(window.from_ms, window.from_ms), self._pane_ms)
-            if running.move_to(window, panes):
+            if running.move_to(window, panes, packed):
                 touched[key, name] = None
 
     def _move(self, key: str, now_ms: int, panes: Panes, touched: dict[Slot, None]) -> None:
         del self._to_move[key]
         empty = True
+        packed: dict[int, bytes] = {}
         for name, running in self._windows[key].items():
             window = self._window_of(key, name, now_ms)
-            if window != running.window and running.move_to(window, panes):
+            if window != running.window and running.move_to(window, panes, packed):
                 touched[key, name] = None
             empty = empty and not running.tally
         if empty and not any((key, name) in touched for name in LIVE_WINDOWS):

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterable
+from sys import intern
 from typing import Final
 
 import msgspec
@@ -16,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from kpistream.core.alerts import alert_key, encode_transition
-from kpistream.core.measures import Contribution, Tally, add
+from kpistream.core.measures import Tally, add, difference
 from kpistream.core.readings import About, Pacer, encode_reading, reading_key
 from kpistream.core.settings import Settings
 from kpistream.core.targets import TENANT_SCOPE, team_scope
@@ -29,8 +30,9 @@ from kpistream.stream.ticker import TickerPorts, add_counts
 
 log = logging.getLogger(__name__)
 
-_Sum = tuple[str, str, int, bytes, list[int | str]]
-_decode: Final = msgspec.msgpack.Decoder(_Sum).decode
+_Sum = tuple[str, str, int, bytes, list[int]]
+_decode: Final = msgspec.msgpack.Decoder(_Sum, strict=False).decode
+"""A sum too large for an integer of msgpack is written as text; it becomes the integer again."""
 
 
 class TeamSums:
@@ -39,7 +41,8 @@ class TeamSums:
     def __init__(self, settings: Settings, pane_ms: int) -> None:
         self._settings = settings
         self._pane_ms = pane_ms
-        self._versions: dict[tuple[str, str, int], tuple[int, list[int]]] = {}
+        self._held: dict[int, dict[str, bytes]] = {}
+        """The record that stands for each pane, by start, then by key."""
         self.panes: dict[str, dict[int, Tally]] = {}
         """Tallies by team key (`tenant/team:NAME`, `tenant/tenant`), then pane start."""
         self.changed: set[tuple[str, int]] = set()
@@ -52,16 +55,18 @@ class TeamSums:
 
     def put(self, value: bytes) -> None:
         """Take one record; an older version than the one that stands is ignored."""
-        tenant, scope, start_ms, version_bytes, sums = _decode(value)
-        flat = [int(item) for item in sums]
-        version = int.from_bytes(version_bytes, "big")
-        place = (tenant, scope, start_ms)
-        old_version, old = self._versions.get(place, (-1, []))
-        if version <= old_version:
-            return
-        self._versions[place] = (version, flat)
+        tenant, scope, start_ms, version, sums = _decode(value)
+        key = f"{tenant}/{scope}"
+        held = self._held.setdefault(start_ms, {})
+        old_value = held.get(key)
+        old: list[int] = []
+        if old_value is not None:
+            _, _, _, old_version, old = _decode(old_value)
+            if version <= old_version:  # both are 16 bytes, most significant first
+                return
+        held[intern(key)] = value
         team = self._settings.roster.team_of_scope(tenant, scope, start_ms)
-        change = _change(old, flat)
+        change = difference(_tally(sums), _tally(old))
         for key in (f"{tenant}/{team_scope(team)}", f"{tenant}/{TENANT_SCOPE}"):
             add(self.panes.setdefault(key, {}).setdefault(start_ms, {}), change)
             self.changed.add((key, start_ms))
@@ -75,8 +80,8 @@ class TeamSums:
         if limit_ms < self._forget_at_ms:
             return
         self._forget_at_ms = limit_ms + self._pane_ms
-        for place in [place for place in self._versions if place[2] < limit_ms]:
-            del self._versions[place]
+        for start_ms in [start_ms for start_ms in self._held if start_ms < limit_ms]:
+            del self._held[start_ms]
         for by_start in self.panes.values():
             for start_ms in [start_ms for start_ms in by_start if start_ms < limit_ms]:
                 del by_start[start_ms]
@@ -96,17 +101,9 @@ class TeamSums:
         return About(tenant, scope, team, self._settings.roster.team_name(tenant, team))
 
 
-def _change(old: list[int], new: list[int]) -> Contribution:
-    """What must be added to get from one flat tally to another."""
-    before = dict(zip(old[::2], old[1::2], strict=True))
-    out: list[int] = []
-    for number, value in zip(new[::2], new[1::2], strict=True):
-        difference = value - before.pop(number, 0)
-        if difference:
-            out += (number, difference)
-    for number, value in before.items():
-        out += (number, -value)
-    return tuple(out)
+def _tally(items: list[int]) -> Tally:
+    pairs = iter(items)
+    return dict(zip(pairs, pairs, strict=True))
 
 
 class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
