@@ -4,12 +4,61 @@ A function of the event alone: no clock, no roster, no setting that can be reloa
 rule here is a new `EPOCH`, because panes made under two rules must never be taken for one.
 """
 
+from bisect import bisect_right
 from typing import Final
 
-from kpistream.core import measures as m
 from kpistream.core.currencies import NUMERIC
 from kpistream.core.decoding import CallFields, DealFields, Fields, RetractedFields, SurveyFields
-from kpistream.core.measures import Contribution
+from kpistream.core.measures import (
+    ABANDONED,
+    ABANDONED_WAIT_BIN,
+    ABANDONED_WAIT_KNOWN,
+    ANSWERED_WAIT_BIN,
+    ANSWERED_WAIT_KNOWN,
+    ANSWERER_UNKNOWN,
+    CALLS,
+    CONNECTED,
+    CSAT_ANSWERS,
+    CSAT_RATED,
+    CSAT_SATISFIED,
+    CSAT_SCORE_MILLI,
+    CSAT_SCORE_SQ_MILLI2,
+    DEALS_CUSTOMER_KNOWN,
+    DEALS_LOST,
+    DEALS_REPEAT,
+    DEALS_VOIDED,
+    DEALS_WON,
+    FIRST_LEGS,
+    FOLLOW_UPS_DONE,
+    FOLLOW_UPS_LATE,
+    FOLLOW_UPS_ON_TIME,
+    FOLLOW_UPS_PROMISED,
+    HANDLE_MS,
+    HOLD_MS,
+    INBOUND_CALLS,
+    INBOUND_CONNECTED,
+    NPS_DETRACTORS,
+    NPS_PROMOTERS,
+    NPS_RATED,
+    OUTBOUND_CALLS,
+    OUTBOUND_CONNECTED,
+    QUEUE_WAIT_MS,
+    RING_MS,
+    SURVEYS,
+    TALK_BIN,
+    TALK_EDGES_MS,
+    TALK_MS,
+    TALK_SQ_MS2,
+    VOICEMAILS,
+    WAIT_EDGES_MS,
+    WON_DEALS,
+    WON_MINOR,
+    WRAP_UP_KNOWN,
+    WRAP_UP_MS,
+    Contribution,
+    scale_code,
+    wait_bin,
+)
 
 EPOCH: Final = 1
 """Number of the rules in this file, 1..65535; part of every rank."""
@@ -43,96 +92,103 @@ def talk_ms_of(call: CallFields) -> int:
 
 def _call(call: CallFields) -> Contribution:
     outbound = call.direction == "outbound"
-    out = [m.CALLS, 1, m.OUTBOUND_CALLS if outbound else m.INBOUND_CALLS, 1]
+    wait_ms = call.queue_wait_ms
+    out = [CALLS, 1, OUTBOUND_CALLS if outbound else INBOUND_CALLS, 1]
     if call.transfer_leg == 0:
-        out += (m.FIRST_LEGS, 1)
-    if call.ring_ms:
-        out += (m.RING_MS, call.ring_ms)
-    if call.queue_wait_ms:
-        out += (m.QUEUE_WAIT_MS, call.queue_wait_ms)
+        out += (FIRST_LEGS, 1)
+    ring_ms = call.ring_ms
+    if ring_ms:
+        out += (RING_MS, ring_ms)
+    if wait_ms:
+        out += (QUEUE_WAIT_MS, wait_ms)
     outcome = call.outcome
     if outcome == "connected":
-        _connected(call, outbound, out)
+        _connected(call, outbound, wait_ms, out)
     elif outcome == "voicemail":
-        out += (m.VOICEMAILS, 1)
+        out += (VOICEMAILS, 1)
     elif outcome == "abandoned" and not outbound:
-        out += (m.ABANDONED, 1)
-        if call.queue_wait_ms is not None:
-            out += (m.ABANDONED_WAIT_KNOWN, 1, m.wait_bin(m.ABANDONED_WAIT_BIN, call.queue_wait_ms), 1)
+        out += (ABANDONED, 1)
+        if wait_ms is not None:
+            out += (ABANDONED_WAIT_KNOWN, 1, wait_bin(ABANDONED_WAIT_BIN, wait_ms), 1)
     if call.follow_up_of is not None:
         _follow_up(call, out)
     if call.next_follow_up_at is not None:
-        out += (m.FOLLOW_UPS_PROMISED, 1)
+        out += (FOLLOW_UPS_PROMISED, 1)
     return tuple(out)
 
 
-def _connected(call: CallFields, outbound: bool, out: list[int]) -> None:
-    out += (m.CONNECTED, 1)
+def _connected(call: CallFields, outbound: bool, wait_ms: int | None, out: list[int]) -> None:
     if outbound:
-        out += (m.OUTBOUND_CONNECTED, 1)
-        if call.answered_by is None or call.answered_by == "unknown":
-            out += (m.ANSWERER_UNKNOWN, 1)
+        answered_by = call.answered_by
+        if answered_by is None or answered_by == "unknown":
+            out += (CONNECTED, 1, OUTBOUND_CONNECTED, 1, ANSWERER_UNKNOWN, 1)
+        else:
+            out += (CONNECTED, 1, OUTBOUND_CONNECTED, 1)
+    elif wait_ms is None:
+        out += (CONNECTED, 1, INBOUND_CONNECTED, 1)
     else:
-        out += (m.INBOUND_CONNECTED, 1)
-        if call.queue_wait_ms is not None:
-            out += (m.ANSWERED_WAIT_KNOWN, 1, m.wait_bin(m.ANSWERED_WAIT_BIN, call.queue_wait_ms), 1)
-    talk = talk_ms_of(call)
-    out += (m.talk_bin(talk), 1)
-    if talk:
-        out += (m.TALK_MS, talk, m.TALK_SQ_MS2, talk * talk)
-    hold = call.hold_ms or 0
-    if hold:
-        out += (m.HOLD_MS, hold)
-    wrap_up = call.wrap_up_ms
-    if wrap_up is not None:
-        out += (m.WRAP_UP_KNOWN, 1)
-        if wrap_up:
-            out += (m.WRAP_UP_MS, wrap_up)
-        if talk + hold + wrap_up:
-            out += (m.HANDLE_MS, talk + hold + wrap_up)
+        answered_bin = ANSWERED_WAIT_BIN + bisect_right(WAIT_EDGES_MS, wait_ms) - 1
+        out += (CONNECTED, 1, INBOUND_CONNECTED, 1, ANSWERED_WAIT_KNOWN, 1, answered_bin, 1)
+    talk_ms = call.talk_ms
+    if talk_ms is None:
+        talk_ms = talk_ms_of(call)
+    talk_bin = TALK_BIN + bisect_right(TALK_EDGES_MS, talk_ms) - 1
+    if talk_ms:
+        out += (talk_bin, 1, TALK_MS, talk_ms, TALK_SQ_MS2, talk_ms * talk_ms)
+    else:
+        out += (talk_bin, 1)
+    hold_ms, wrap_up_ms = call.hold_ms or 0, call.wrap_up_ms
+    if hold_ms:
+        out += (HOLD_MS, hold_ms)
+    if wrap_up_ms:
+        out += (WRAP_UP_KNOWN, 1, WRAP_UP_MS, wrap_up_ms, HANDLE_MS, talk_ms + hold_ms + wrap_up_ms)
+    elif wrap_up_ms is not None:
+        out += (WRAP_UP_KNOWN, 1)
+        if talk_ms + hold_ms:
+            out += (HANDLE_MS, talk_ms + hold_ms)
 
 
 def _follow_up(call: CallFields, out: list[int]) -> None:
-    out += (m.FOLLOW_UPS_DONE, 1)
+    out += (FOLLOW_UPS_DONE, 1)
     if call.follow_up_due_at is not None:
-        out += (m.FOLLOW_UPS_ON_TIME if call.started_at <= call.follow_up_due_at else m.FOLLOW_UPS_LATE, 1)
+        out += (FOLLOW_UPS_ON_TIME if call.started_at <= call.follow_up_due_at else FOLLOW_UPS_LATE, 1)
 
 
 def _deal(deal: DealFields) -> Contribution:
     if deal.outcome == "voided":
-        return (m.DEALS_VOIDED, 1)
+        return (DEALS_VOIDED, 1)
     if deal.outcome == "lost":
-        return (m.DEALS_LOST, 1)
-    out = [m.DEALS_WON, 1]
+        return (DEALS_LOST, 1)
+    out = [DEALS_WON, 1]
     if deal.customer_type is not None:
-        out += (m.DEALS_CUSTOMER_KNOWN, 1)
+        out += (DEALS_CUSTOMER_KNOWN, 1)
         if deal.customer_type == "repeat":
-            out += (m.DEALS_REPEAT, 1)
+            out += (DEALS_REPEAT, 1)
     if deal.currency is not None:
         number = NUMERIC[deal.currency]
-        out += (m.WON_DEALS + number, 1)
+        out += (WON_DEALS + number, 1)
         if deal.amount_minor:
-            out += (m.WON_MINOR + number, deal.amount_minor)
+            out += (WON_MINOR + number, deal.amount_minor)
     return tuple(out)
 
 
 def _survey(survey: SurveyFields) -> Contribution:
-    out = [m.SURVEYS, 1]
+    out = [SURVEYS, 1]
     score = survey.score_milli
     if survey.kind == "nps":
-        out += (m.NPS_RATED, 1)
+        out += (NPS_RATED, 1)
         if score >= _NPS_PROMOTER_MILLI:
-            out += (m.NPS_PROMOTERS, 1)
+            out += (NPS_PROMOTERS, 1)
         elif score <= _NPS_DETRACTOR_MILLI:
-            out += (m.NPS_DETRACTORS, 1)
+            out += (NPS_DETRACTORS, 1)
     elif survey.kind == "csat":
-        code = m.scale_code(survey.scale_min, survey.scale_max)
-        out += (m.CSAT_ANSWERS + code, 1)
+        code = scale_code(survey.scale_min, survey.scale_max)
+        out += (CSAT_ANSWERS + code, 1)
         if score:
-            out += (m.CSAT_SCORE_MILLI + code, score, m.CSAT_SCORE_SQ_MILLI2 + code, score * score)
+            out += (CSAT_SCORE_MILLI + code, score, CSAT_SCORE_SQ_MILLI2 + code, score * score)
         top = _TOP_BOX.get(survey.scale_max - survey.scale_min + 1)
         if top is not None:
-            out += (m.CSAT_RATED, 1)
+            out += (CSAT_RATED, 1)
             if score >= 1000 * (survey.scale_max - top + 1):
-                out += (m.CSAT_SATISFIED, 1)
+                out += (CSAT_SATISFIED, 1)
     return tuple(out)
