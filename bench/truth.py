@@ -117,11 +117,11 @@ def cells_of_worker(bootstrap: str, prefix: str) -> Cells:
     for key, value in read(bootstrap, f"{prefix}panes"):
         if not value or not key.startswith(b"P/"):
             continue
-        _, scope, start_ms, _, version, flat, _ = msgspec.msgpack.decode(value)
+        _, scope, start_ms, _, version, sums, _ = msgspec.msgpack.decode(value)
         place = scope.partition("/agent:")[2], start_ms // 1000
         if int.from_bytes(version, "big") > versions.get(place, -1):
             versions[place] = int.from_bytes(version, "big")
-            cells[place] = flat(named(dict(zip(flat[::2], flat[1::2], strict=True))))
+            cells[place] = flat(named(dict(zip(sums[::2], sums[1::2], strict=True))))
     return cells
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from kpistream.core.changelog import MarkRecord, PaneRecord, encode_pane, frontier_key, mark_key, parse
+from kpistream.core.homes import Homes
 from kpistream.core.panes import Pane, unpack
 from kpistream.core.partition import NOTHING, Flush, Outcome, Partition, Retraction
 from kpistream.core.placing import Accepted, Place
@@ -31,7 +32,7 @@ class ReplayNotDirty(Partition):
 class StoreEmptied(Partition):
     def assigned(self) -> None:
         super().assigned()
-        self.panes, self.homes = {}, {}
+        self.panes, self.homes = {}, Homes()
 
 
 class Overwrite(Partition):
@@ -40,7 +41,7 @@ class Overwrite(Partition):
         pane = self.panes.get(record.start_ms, {}).pop(record.key, None) if isinstance(record, PaneRecord) else None
         if pane is not None:
             for identity in pane.entries:
-                self._leave_home(identity, pane)
+                self.homes.leave(identity, pane)
         super()._join_record(key, value)
 
 
@@ -81,7 +82,7 @@ class LocalTombstones(Partition):
     def accept(self, event: Accepted, offset: int) -> Outcome:
         outcome = super().accept(event, offset)
         if self.resend and not event.retracts:
-            panes = self._homes_of(event.identity)
+            panes = self.homes.of(event.identity)
             held = [(pane.place, unpack(pane.entries[event.identity])) for pane in panes]
             top = max((entry.rank for _, entry in held), default=NOTHING)
             if any(entry.rank == top and not entry.tombstone for _, entry in held):

@@ -119,7 +119,7 @@ class World(Broker):
         for p in worker.mine:
             if p not in worker.shards:
                 settings = PartitionSettings(
-                    self.writer(worker), PANE_MS, self.horizon * PANE_MS, self.chunk_bytes, history=True
+                    self.writer(worker), PANE_MS, self.horizon * PANE_MS, self.chunk_bytes, seal_after=2, history=True
                 )
                 worker.shards[p] = Shard(self.partition_type(p, settings))
             self.assign(worker.shards[p], p)

@@ -12,7 +12,7 @@ from kpistream.core.changelog import (
     parse,
 )
 from kpistream.core.measures import CALLS, TALK_MS
-from kpistream.core.partition import SEAL_AFTER, Flush, Outcome, PaneSum, Partition, PartitionSettings, Retraction
+from kpistream.core.partition import Flush, Outcome, PaneSum, Partition, PartitionSettings, Retraction
 from kpistream.core.placing import Accepted, Place, rank_of
 
 MINUTE = 60_000
@@ -415,12 +415,12 @@ def sealed(part: Partition) -> set[str]:
 
 
 def test_a_pane_that_nothing_touches_for_long_is_sealed_and_opens_again():
-    part = partition()
+    part = partition(seal_after=9)
     fed(part, event(), event("acme/pbx/call/2", Place(BOB, 0)))
     durable(part)
     for number in range(2):
         fed(part, event("acme/pbx/call/2", Place(BOB, 0)))
-        part.advance(part.at.next_offset + SEAL_AFTER, 0)
+        part.advance(part.at.next_offset + 9, 0)
         durable(part)
         assert sealed(part) == ({ADA} if number else set())
     before = talk(part)
@@ -431,16 +431,16 @@ def test_a_pane_that_nothing_touches_for_long_is_sealed_and_opens_again():
     assert talk(part) == {ADA_FIRST: 400, Place(BOB, 0): 1000}
     assert sealed(part) == set()
     for _ in range(2):
-        part.advance(part.at.next_offset + SEAL_AFTER, 0)
+        part.advance(part.at.next_offset + 9, 0)
         durable(part)
     assert sealed(part) == {ADA, BOB}
 
 
 def test_a_pane_that_was_only_looked_at_is_sealed_again():
-    part = partition()
+    part = partition(seal_after=9)
     fed(part, event())
     for _ in range(3):
-        part.advance(part.at.next_offset + SEAL_AFTER, 0)
+        part.advance(part.at.next_offset + 9, 0)
         durable(part)
     assert sealed(part) == {ADA}
 
@@ -449,7 +449,7 @@ def test_a_pane_that_was_only_looked_at_is_sealed_again():
     assert part.snapshot(None).retractions == [Retraction(CALL, rank_of(1, 1, 7), ADA_FIRST)]
     assert sealed(part) == set()
     for _ in range(3):
-        part.advance(part.at.next_offset + SEAL_AFTER, 0)
+        part.advance(part.at.next_offset + 9, 0)
         durable(part)
     assert sealed(part) == {ADA, BOB}
 

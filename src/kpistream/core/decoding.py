@@ -258,7 +258,7 @@ def _accepts_envelope(event: Any, at_ms: int) -> bool:
         return False
     if event.agent_id is None and event.queue is None and event.campaign is None:
         return False
-    given: int | None = event.occurred_at
+    given: Any = event.occurred_at
     if given is not None and _ms(given) != at_ms:
         return False
     event.occurred_at = at_ms

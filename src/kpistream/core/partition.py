@@ -10,7 +10,7 @@ reports what was acknowledged and committed. Rules that keep the numbers right:
   commit succeeded after the frontier was durable.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from sys import intern
@@ -28,14 +28,14 @@ from kpistream.core.changelog import (
     start_of_key,
     unpack_tally,
 )
+from kpistream.core.homes import Homes
 from kpistream.core.measures import Contribution, Tally
 from kpistream.core.panes import ADDED as JOINED_ADDED
 from kpistream.core.panes import Joined, Pane, chunk_count, unpack
 from kpistream.core.placing import REVISION_SHIFT, Accepted, Place
+from kpistream.core.sealing import Sealer
 
 NOTHING = -1
-SEAL_AFTER: Final = 8192
-"""Records of the partition that a pane stays open without being touched, or twice as many."""
 
 
 class Outcome(Enum):
@@ -51,7 +51,7 @@ class Outcome(Enum):
     """Its pane is closed; history answers (or nobody, when history is switched off)."""
 
 
-OUTCOME_ADDED: Final = Outcome.ADDED
+_ADDED: Final = Outcome.ADDED
 _OUTCOMES = {
     Joined.ADDED: Outcome.ADDED,
     Joined.REPLACED: Outcome.CORRECTED,
@@ -73,6 +73,8 @@ class PartitionSettings:
     """How long panes stay live, behind the newest committed record."""
     chunk_bytes: int = 800_000
     """A pane's record stays below this; larger panes are split."""
+    seal_after: int = 8192
+    """A pane that so many records, or up to twice as many, have not touched is sealed."""
     history: bool = True
     """False: no sink will ever read, so closed panes are closed for good and tombstones wait for nobody."""
 
@@ -130,7 +132,6 @@ class _Position:
     next_offset: int = NOTHING
     acknowledged: int = NOTHING
     snapshot_at: int = NOTHING
-    """`next_offset` of the last snapshot."""
     joined_newest_ms: int = NOTHING
     committed_newest_ms: int = NOTHING
     buried_ms: int = NOTHING
@@ -149,19 +150,14 @@ class Partition:
         self.settings = settings
         self.panes: dict[int, dict[str, Pane]] = {}
         """Live panes by start, then by key."""
-        self.homes: dict[str, Pane | list[Pane]] = {}
-        """The panes that hold an entry of each identity, tombstones included."""
+        self.homes = Homes()
         self.keys: dict[int, dict[bytes, int]] = {}
         """Changelog keys by pane start: the last offset seen under each."""
         self.frontier_ms = NOTHING
         self.persisted = NOTHING
         """Last changelog offset joined into this memory; -1 when it holds nothing."""
         self.at = _Position()
-        self._young: dict[Pane, None] = {}
-        self._old: dict[Pane, None] = {}
-        """Panes that may be open: touched since the last look, and before it."""
-        self._age = 0
-        """Records since the last look."""
+        self._sealer = Sealer(settings.seal_after)
 
     # ---- assignment and recovery
 
@@ -171,9 +167,9 @@ class Partition:
 
     def forget(self) -> None:
         """The partition is somebody else's now: hold nothing."""
-        self.panes, self.homes, self.keys = {}, {}, {}
+        self.panes, self.homes, self.keys = {}, Homes(), {}
         self.frontier_ms = self.persisted = NOTHING
-        self.at, self._young, self._old = _Position(), {}, {}
+        self.at, self._sealer = _Position(), Sealer(self.settings.seal_after)
 
     def recover(self, offset: int, key: bytes, value: bytes | None) -> None:
         """Join one changelog record. Raises ValueError when the record is not one of ours."""
@@ -197,9 +193,7 @@ class Partition:
         """
         self.persisted = max(self.persisted, end - 1)
         self.at.recovered = True
-        for pane in self._young:
-            pane.seal()
-        self._young = {}
+        self._sealer.seal_all()
         self.at.buried_ms = self.frontier_ms
         self._close()
 
@@ -213,12 +207,12 @@ class Partition:
             pane = self._pane(record.key, record.start_ms)
             if not pane.size:
                 for identity in pane.fill(record.packed_entries):
-                    self._at_home(identity, pane)
+                    self.homes.add(identity, pane)
                 return
-            self._young[pane] = None
+            self._sealer.touched((pane,))
             for entry in entries_of(record):
                 if pane.join(entry.identity, entry.rank, entry.contribution, entry.tombstone) is Joined.ADDED:
-                    self._at_home(entry.identity, pane)
+                    self.homes.add(entry.identity, pane)
 
     # ---- records
 
@@ -239,7 +233,7 @@ class Partition:
         at.dirty[pane] = None
         if joined is JOINED_ADDED and identity not in self.homes:
             self.homes[identity] = pane
-            outcome = Outcome.RETRACTED if event.retracts else OUTCOME_ADDED
+            outcome = Outcome.RETRACTED if event.retracts else _ADDED
         else:
             outcome = self._settle(event, pane, joined)
         if event.moved_from is not None:
@@ -263,7 +257,7 @@ class Partition:
     def _settle(self, event: Accepted, pane: Pane, joined: Joined) -> Outcome:
         """The slow path: the identity was known on this partition."""
         if joined is Joined.ADDED:
-            self._at_home(event.identity, pane)
+            self.homes.add(event.identity, pane)
         conflict = self._retract_below(event.identity, event.rank)
         if event.retracts:
             return Outcome.DUPLICATE if joined is Joined.SAME else Outcome.RETRACTED
@@ -271,7 +265,7 @@ class Partition:
             return _OUTCOMES[joined]
         if conflict:
             return Outcome.CONFLICT
-        stale = any((home.rank(event.identity) or 0) > event.rank for home in self._homes_of(event.identity))
+        stale = any((home.rank(event.identity) or 0) > event.rank for home in self._opened(event.identity))
         return Outcome.STALE if stale else Outcome.CORRECTED
 
     def _retract_below(self, identity: str, rank: int) -> bool:
@@ -279,9 +273,7 @@ class Partition:
 
         True when another place holds the same revision with other content: a conflict.
         """
-        homes = list(self._homes_of(identity))
-        for pane in homes:
-            self._young[pane] = None  # to look at a pane opens it
+        homes = self._opened(identity)
         ranks = [pane.rank(identity) or 0 for pane in homes]
         top = max([rank, *ranks])
         for pane, held in zip(homes, ranks, strict=True):
@@ -311,7 +303,8 @@ class Partition:
         if frontier_ms is not None:
             changelog.append(encode_frontier(self.number, settings.writer, frontier_ms))
         flush = Flush(changelog, list(at.retractions), sums, at.next_offset, at.joined_newest_ms, frontier_ms)
-        self._seal(at.dirty, at.next_offset - max(at.snapshot_at, 0))
+        self._sealer.touched(at.dirty)
+        self._sealer.passed(at.next_offset - max(at.snapshot_at, 0))
         at.dirty, at.retractions, at.marks, at.snapshot_at = {}, {}, {}, at.next_offset
         return flush
 
@@ -350,10 +343,7 @@ class Partition:
 
     def standing(self, identity: str) -> list[tuple[Place, int, Contribution]]:
         """Live entries of an identity: place, rank and contribution."""
-        homes = self._homes_of(identity)
-        for pane in homes:
-            self._young[pane] = None
-        entries = [(pane.place, unpack(pane.entries[identity])) for pane in homes]
+        entries = [(pane.place, unpack(pane.entries[identity])) for pane in self._opened(identity)]
         return [(place, entry.rank, entry.contribution) for place, entry in entries]
 
     def live_panes(self) -> Iterator[Pane]:
@@ -381,10 +371,9 @@ class Partition:
         at = self.at
         for start_ms in [start_ms for start_ms in self.panes if start_ms < self.frontier_ms]:
             for pane in self.panes.pop(start_ms).values():
-                self._young.pop(pane, None)
-                self._old.pop(pane, None)
+                self._sealer.forget(pane)
                 for identity in pane.identities():
-                    self._leave_home(identity, pane)
+                    self.homes.leave(identity, pane)
                 if pane in at.dirty:
                     del at.dirty[pane]
                     if self.settings.history:
@@ -397,38 +386,11 @@ class Partition:
             pane = by_key[key] = Pane(intern(key), start_ms)
         return pane
 
-    def _seal(self, newly: Iterable[Pane], records: int) -> None:
-        """Count panes as young; when an age is over, seal those that were not touched in it."""
-        for pane in newly:
-            self._young[pane] = None
-        self._age += records
-        if self._age < SEAL_AFTER:
-            return
-        self._age = 0
-        for pane in self._old:
-            if pane not in self._young:
-                pane.seal()
-        self._young, self._old = {}, self._young
-
-    def _homes_of(self, identity: str) -> tuple[Pane, ...]:
-        home = self.homes.get(identity)
-        if home is None:
-            return ()
-        return (home,) if isinstance(home, Pane) else tuple(home)
-
-    def _at_home(self, identity: str, pane: Pane) -> None:
-        homes = self._homes_of(identity)
-        if not homes:
-            self.homes[identity] = pane
-        elif pane not in homes:
-            self.homes[identity] = [*homes, pane]
-
-    def _leave_home(self, identity: str, pane: Pane) -> None:
-        rest = [home for home in self._homes_of(identity) if home is not pane]
-        if not rest:
-            self.homes.pop(identity, None)
-        else:
-            self.homes[identity] = rest[0] if len(rest) == 1 else rest
+    def _opened(self, identity: str) -> tuple[Pane, ...]:
+        """The panes that hold the identity, to look into: that opens them."""
+        homes = self.homes.of(identity)
+        self._sealer.touched(homes)
+        return homes
 
     def _drop_key(self, start_ms: int, key: bytes) -> None:
         by_key = self.keys.get(start_ms)
