@@ -35,3 +35,23 @@ def test_a_change_does_not_wait_for_the_window_to_be_moved() -> None:
     live.look(PANE_MS, [(keys[-1], PANE_MS)], lambda key: panes)
 
     assert live.window((keys[-1], "rolling-15m")).tally == {CALLS: 6}
+
+
+def test_a_new_key_takes_in_all_of_its_panes_once() -> None:
+    """Panes that are sealed are summed up when they are read: a start must not read each of a day twice."""
+    live, read = rolling_windows(), []
+
+    class Panes(dict[int, dict[int, int]]):
+        def __getitem__(self, start_ms: int) -> dict[int, int]:
+            read.append(start_ms)
+            return super().__getitem__(start_ms)
+
+        def get(self, start_ms: int, default: object = None) -> dict[int, int]:  # type: ignore[override]
+            return self[start_ms]
+
+    panes = Panes({-9 * PANE_MS: {CALLS: 9}, 0: {CALLS: 1}, PANE_MS: {CALLS: 2}})
+    touched = live.look(PANE_MS, [("acme/agent:1", start_ms) for start_ms in panes], lambda key: panes)
+
+    assert {name for _, name in touched} == {"rolling-15m", "rolling-60m", "business-day"}
+    assert live.window(touched[0]).tally == {CALLS: 3}
+    assert sorted(read) == [0, PANE_MS]

@@ -58,16 +58,23 @@ class LiveWindows:
             self._to_move = dict.fromkeys(self._windows)
         for key in list(islice(self._to_move, MOVES_A_LOOK)):
             self._move(key, now_ms, panes_of(key), touched)
+        begun: set[str] = set()
         for key, start_ms in changed:
+            if key in begun:
+                continue  # took in all of its panes
             panes = panes_of(key)
             if key in self._to_move:
                 self._move(key, now_ms, panes, touched)
             if key not in self._windows:
                 self._begin(key, now_ms, panes, touched)
-            packed = pack_tally(panes.get(start_ms, {}))
-            for name, window in self._windows[key].items():
-                if window.put_packed(start_ms, packed):
-                    touched[key, name] = None
+                begun.add(key)
+                continue
+            packed: bytes | None = None
+            for name, running in self._windows[key].items():
+                if running.window.holds(start_ms):
+                    packed = pack_tally(panes.get(start_ms, {})) if packed is None else packed
+                    if running.put_packed(start_ms, packed):
+                        touched[key, name] = None
         return list(touched)
 
     def _begin(self, key: str, now_ms: int, panes: Panes, touched: dict[Slot, None]) -> None:
