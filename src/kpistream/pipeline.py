@@ -85,7 +85,9 @@ class Pipeline:
             ddl.apply(store)
             await close_known(self.config.connection(), self.topics, PARTITIONS, self.config.pane_ms, store)
         clocks = Clocks(settings.now_ms, time.monotonic)
-        worker = replace(service.worker_settings(self.config, PARTITIONS, settings.live), may_flush=self._may_flush)
+        worker = service.worker_settings(self.config, PARTITIONS, settings.live)
+        # The embedded broker keeps little: flushes stay small while a file is worked off.
+        worker = replace(worker, may_flush=self._may_flush, flush=replace(worker.flush, catching_up_ms=0))
         self.worker = Worker(worker, clocks, WorkerMetrics(self.registry))
         self.sink = Sink(
             service.sink_settings(self.config, PARTITIONS), lambda: open_store(settings.store), time.monotonic

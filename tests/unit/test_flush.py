@@ -51,7 +51,7 @@ def event(event_id):
     return place(decode(json.dumps(call).encode(), NOON_MS + 2000), 300_000)
 
 
-def made(refusals):
+def made(refusals, clock_s=lambda: 0.0):
     shards = Shards(PartitionSettings("w"))
     shard = shards.shard(0)
     shard.assigned(1)
@@ -64,7 +64,7 @@ def made(refusals):
         acknowledged.append(offset)
         return True
 
-    ports = FlushPorts(acknowledge, lambda partition: None, lambda: 0.0, failures.append)
+    ports = FlushPorts(acknowledge, lambda partition: None, clock_s, failures.append)
     flusher = Flusher(shards, log, Topics(), ports, WorkerMetrics(CollectorRegistry()))
     return flusher, shard, log, acknowledged, failures
 
@@ -80,6 +80,37 @@ def test_flush_acknowledges_what_it_published():
 
     assert ("kpi.panes", b"P/acme/agent:ann/1772625600000/300000#w/0.1") in published
     assert (acknowledged, failures) == ([1], [])
+
+
+def test_a_partition_that_catches_up_is_flushed_less_often():
+    now_s = [10.0]
+
+    def started(flusher, shard, catching_up_s):
+        flusher.start_due(1, catching_up_s)
+        return shard.publishing
+
+    async def story():
+        flusher, shard, _log, acknowledged, _ = made(refusals=0, clock_s=lambda: now_s[0])
+        shard.catch_up_to = 9
+        seen = [started(flusher, shard, 1.0)]
+        await flusher.drain()
+        shard.partition.accept(event("2"), 1)
+        shard.partition.advance(2, NOON_MS + 2000)
+        now_s[0] += 0.5
+        seen.append(started(flusher, shard, 1.0))
+        now_s[0] += 0.5
+        seen.append(started(flusher, shard, 1.0))
+        await flusher.drain()
+        shard.partition.accept(event("3"), 2)
+        shard.partition.advance(9, NOON_MS + 2000)
+        seen.append(started(flusher, shard, 1.0))
+        await flusher.drain()
+        return seen, acknowledged
+
+    seen, acknowledged = asyncio.run(story())
+
+    assert seen == [True, False, True, True], "at once, too early, in time, and at once when it has caught up"
+    assert acknowledged == [1, 2, 9]
 
 
 def test_no_flush_follows_one_that_failed():

@@ -263,10 +263,10 @@ class Worker:
             )
 
     async def _flush_loop(self) -> None:
-        interval_s = self.settings.flush.interval_ms / 1000
+        interval_s, catching_up_s = self.settings.flush.interval_ms / 1000, self.settings.flush.catching_up_ms / 1000
         while True:
             self._turns["flush"].beat()
-            self.flusher.start_due(self.settings.app.partitions)
+            self.flusher.start_due(self.settings.app.partitions, catching_up_s)
             await asyncio.sleep(interval_s)
 
     async def _tick_loop(self) -> None:

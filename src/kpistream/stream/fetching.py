@@ -34,6 +34,15 @@ class RecordThread(driver.AIOKafkaConsumerThread):
             return await fetched_records(fetcher, active_partitions, limits.get("timeout") or 0.0)
 
 
+async def getmany(consumer: Any, timeout_s: float) -> Fetched:
+    """`AIOKafkaConsumer.getmany` of all partitions, with whole fetches."""
+    if consumer._closed:
+        raise ConsumerStoppedError()
+    consumer._coordinator.check_errors()
+    with consumer._subscription.fetch_context():
+        return await fetched_records(consumer._fetcher, (), timeout_s)
+
+
 async def fetched_records(fetcher: Any, partitions: Collection[Any], timeout_s: float) -> Fetched:
     """What was fetched of these partitions; waits up to `timeout_s` when there is nothing yet."""
     while True:

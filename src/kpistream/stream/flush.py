@@ -36,6 +36,9 @@ class FlushSettings:
     """How often flushes happen."""
 
     interval_ms: int = 250
+    catching_up_ms: int = 1000
+    """The same for a partition that still reads what was there when it was assigned: nobody waits for its numbers,
+    and a pane that is published less often costs less."""
     record_limit: int = 50_000
     """Records that may wait for a flush of one partition before reading pauses."""
 
@@ -99,19 +102,27 @@ class Flusher:
         self._metrics = metrics
         self._partitions = 0
         self._published_to: dict[int, int] = {}
+        self._began_s: dict[int, float] = {}
+        """When the last flush of each partition began."""
         self._done = asyncio.Event()
         self._broken: BaseException | None = None
         """What the first failed flush failed with: what it held is in nobody's hands, so none may follow it."""
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start_due(self, partitions: int) -> None:
-        """Start a flush for every shard that has something and none in flight."""
+    def start_due(self, partitions: int, catching_up_s: float = 0.0) -> None:
+        """Start a flush for every shard that has something and none in flight.
+
+        One that still catches up is left alone for `catching_up_s` after its last flush began.
+        """
         self._partitions = partitions
         if self._broken is not None:
             return
         for shard in self._shards.held():
             number = shard.partition.number
             held_back = not self._ports.may_flush(number, self._published_to.get(number, 0))
+            if catching_up_s and not shard.caught_up:
+                since_s = self._ports.clock_s() - self._began_s.get(number, -catching_up_s)
+                held_back = held_back or since_s < catching_up_s
             if shard.unpublished and not shard.publishing and not held_back:
                 shard.publishing = True
                 task = asyncio.get_running_loop().create_task(self._run(shard))
@@ -151,7 +162,7 @@ class Flusher:
             self._done.set()
 
     async def _flush(self, shard: Shard) -> None:
-        began_s = self._ports.clock_s()
+        self._began_s[shard.partition.number] = began_s = self._ports.clock_s()
         number, generation = shard.partition.number, shard.generation
         flush = shard.partition.snapshot(self._ports.sink_committed(number))
         forwards, dead_letters = shard.take_others()
