@@ -11,6 +11,7 @@ from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBat
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
+from kpistream.log import header_names
 from kpistream.stream.fetching import fetched_records, records_of
 
 TP = TopicPartition("kpi.events", 3)
@@ -96,6 +97,26 @@ def test_marks_are_passed_over_and_so_is_what_was_aborted(isolation: int, offset
     assert content(records_of(ours)) == expected
     assert [it[0] for it in expected] == offsets
     assert our_position.position == their_position.position == 111
+
+
+def test_a_header_whose_name_is_no_utf8_stops_nothing_and_repeats_nothing() -> None:
+    held = batch(100, 2) + batch(102, 3).replace(b"kpi-hop", b"kpi-h\xffp") + batch(105, 2)
+    position = Position(101)
+    assignment = SimpleNamespace(active=True, state_value=lambda tp: position)
+
+    def result_again() -> Any:
+        found = header_names.PartitionRecords(
+            TP, header_names.Records(held), [], 101, None, None, False, READ_UNCOMMITTED
+        )
+        return FetchResult(TP, assignment=assignment, partition_records=found, backoff=0)
+
+    records = records_of(result_again())
+
+    assert [record.offset for record in records] == list(range(101, 107))
+    assert [list(record.headers) for record in records[1:4]] == [[], [("kpi-h\\xffp", b"1")], []]
+    assert position.position == 107
+    position.position = 101
+    assert content(result_again().getall()) == content(records), "as other consumers read them"
 
 
 def test_a_partition_that_was_moved_or_paused_meanwhile_gives_nothing() -> None:

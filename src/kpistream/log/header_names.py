@@ -16,6 +16,7 @@ from aiokafka.record.memory_records import MemoryRecords
 _LENGTH_AT: Final = 8
 _HEAD_BYTES: Final = 12
 _MAGIC_AT: Final = 16
+_LAST_DELTA_AT: Final = 23
 
 
 class _Bytes(bytearray):
@@ -49,11 +50,20 @@ class Records(MemoryRecords):  # type: ignore[misc]
         self.held = held
 
 
-class _Again:
-    """The batches of a fetch, read in Python."""
+class Again:
+    """The batches of a fetch from that of `offset` on, read in Python.
 
-    def __init__(self, held: bytes) -> None:
+    Not those before: at the end of each, aiokafka moves on to the offset behind it, which would be back.
+    """
+
+    def __init__(self, held: bytes, offset: int) -> None:
         self._held, self._at = held, 0
+        while self.has_next() and self._last_offset() < offset:
+            self._at = self._end()
+
+    def _last_offset(self) -> int:
+        base = struct.unpack_from(">q", self._held, self._at)[0]
+        return int(base + struct.unpack_from(">i", self._held, self._at + _LAST_DELTA_AT)[0])
 
     def _end(self) -> int:
         if len(self._held) - self._at < _HEAD_BYTES:
@@ -80,7 +90,7 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]
         try:
             return super().__next__()
         except UnicodeDecodeError:
-            self._records = _Again(self._records.held)
+            self._records = Again(self._records.held, self.next_fetch_offset)
             self._records_iterator = self._unpack_records()  # skips what was handed out
             return super().__next__()
 

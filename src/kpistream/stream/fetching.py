@@ -15,6 +15,8 @@ from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult
 from aiokafka.errors import ConsumerStoppedError, CorruptRecordException
 from faust.transport.drivers import aiokafka as driver
 
+from kpistream.log.header_names import Again
+
 Fetched = dict[Any, list[Any]]
 """Records by topic and partition."""
 
@@ -103,9 +105,9 @@ def records_of(result: Any) -> list[Any]:
         if not (_aborted(found, batch) or batch.is_control_batch):
             try:
                 records = list(batch)
-            except UnicodeDecodeError:  # a header's name; `log.header_names` reads on where aiokafka alone cannot
-                found._records = type(batches)(batches.held)
-                return out + list(result.getall())
+            except UnicodeDecodeError:  # the name of a header: see log/header_names.py
+                batches = Again(batches.held, max(batch.base_offset, found.next_fetch_offset))
+                continue
             if records and records[0].offset < found.next_fetch_offset:
                 records = [record for record in records if record.offset >= found.next_fetch_offset]
             out += records
