@@ -146,7 +146,6 @@ class _Plan:
     """How to evaluate some KPIs in one pass over a tally, whatever their number."""
 
     def __init__(self, kpis: tuple[Kpi, ...], limits: Limits) -> None:
-        self.kpis = kpis
         self.slots: dict[str, int] = {}
         """Formula -> its sum."""
         self.adds: dict[int, list[tuple[int, int]]] = {}
@@ -157,6 +156,11 @@ class _Plan:
             slot = self.slots[formula] = len(self.slots)
             for sign, number in _numbers(formula, limits):
                 self.adds.setdefault(number, []).append((slot, sign))
+        self._steps: list[tuple[Kpi, str, int, int]] = [
+            (kpi, kpi.name, -1 if kpi.per else self.slots[kpi.numerator], self.slots.get(kpi.denominator or "", -1))
+            for kpi in kpis
+        ]
+        """KPI, its name and the sums above and below the line; -1 above: one value for each member, below: no line."""
 
     def evaluate(self, tally: Mapping[int, int]) -> dict[str, Value | Family]:
         """The values, by KPI name."""
@@ -168,12 +172,16 @@ class _Plan:
             if number >= m.WON_MINOR:  # scalars and histograms lie below, families with members above
                 family, name = _member(number)
                 members.setdefault(family, {})[name] = tally[number]
-        return {kpi.name: self._one(kpi, sums, members) for kpi in self.kpis}
+        out: dict[str, Value | Family] = {}
+        for kpi, name, above, below in self._steps:
+            if above < 0:
+                out[name] = self._one(kpi, sums, members)
+            else:
+                out[name] = _value(kpi, sums[above], None if below < 0 else sums[below])
+        return out
 
-    def _one(self, kpi: Kpi, sums: list[int], members: dict[str, dict[str, int]]) -> Value | Family:
+    def _one(self, kpi: Kpi, sums: list[int], members: dict[str, dict[str, int]]) -> Family:
         below = None if kpi.denominator is None or kpi.denominator in _FAMILIES else sums[self.slots[kpi.denominator]]
-        if not kpi.per:
-            return _value(kpi, sums[self.slots[kpi.numerator]], below)
         above = members.get(kpi.numerator, {})
         if kpi.denominator in _FAMILIES:
             counts = members.get(kpi.denominator, {})
