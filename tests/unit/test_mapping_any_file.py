@@ -3,7 +3,7 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kpistream.errors import ConfigError
@@ -64,6 +64,7 @@ def test_any_bytes_are_mapped_skipped_or_rejected(lines: list[bytes]) -> None:
 
 
 @settings(deadline=None)
+@example([b"", b"", b"\x00"], "")
 @given(
     lines=st.lists(st.one_of(LINE, st.just(b'{"id": 1, "at": {"b": [1, null]}}')), max_size=8),
     name=st.text("a.{", max_size=3),

@@ -137,7 +137,7 @@ def _json_form(lines: list[str], encoding: str) -> Format | None:
 
 
 def _csv_form(lines: list[str], encoding: str) -> Format:
-    whole = lines[:-1] if len(lines) > 2 else lines
+    whole = lines[:-1] if any(line.strip() for line in lines[1:-1]) else lines  # the last may end within a row
     scored = []
     for delimiter in _DELIMITERS:
         widths = Counter(len(cells) for cells in csv.reader(whole[:SAMPLE_ROWS], delimiter=delimiter) if cells)
