@@ -76,6 +76,8 @@ class Broker:
         self.end = [0] * self.count
         self.committed = [0] * self.count
         self.clock = 6
+        self.skew = [0] * self.count
+        """How far the clock of each partition's broker is off: the log's timestamps are not in order."""
         self.todo: list[tuple[float, Accepted]] = []
         self.live_only: set[str] = set()
         self.sent: dict[str, list[Accepted]] = {}
@@ -130,7 +132,9 @@ class Broker:
         event = self.todo.pop(0)[1]
         before = self.sent.setdefault(event.identity, [])
         if event.identity in self.live_only and event not in before:
-            limit_ms = (self.clock - self.horizon) * PANE_MS
+            log = self.events[self.partition_of(event.key)]
+            newest_ms = max([self.clock * PANE_MS, *(record.timestamp_ms for record in log)])
+            limit_ms = newest_ms - newest_ms % PANE_MS - self.horizon * PANE_MS
             if any(other.start_ms < limit_ms for other in (*before, event)):
                 return
         before.append(event)
@@ -139,7 +143,7 @@ class Broker:
     def append_event(self, event: Accepted) -> None:
         """The broker takes an event."""
         p = self.partition_of(event.key)
-        self.events[p].append(Record(event, self.clock * PANE_MS + PANE_MS // 2))
+        self.events[p].append(Record(event, (self.clock + self.skew[p]) * PANE_MS + PANE_MS // 2))
         what = "RETRACT" if event.retracts else "event"
         self.log(f"t={self.clock} events[{p}]@{len(self.events[p]) - 1} {what}", *event_words(event))
 
@@ -156,7 +160,12 @@ class Broker:
     def compact(self) -> None:
         """The broker compacts one changelog partition up to any offset."""
         p = self.rnd.randrange(self.count)
-        upto, seen, keep = self.rnd.randint(0, self.end[p]), set(), []
+        self.compact_to(p, self.rnd.randint(0, self.end[p]))
+
+    def compact_to(self, p: int, upto: int) -> None:
+        """The broker compacts a changelog partition below an offset; tombstones go, too."""
+        seen: set[bytes] = set()
+        keep = []
         for offset, key, value in reversed(self.panes[p]):
             if offset >= upto or (key not in seen and value is not None):
                 keep.append((offset, key, value))

@@ -165,6 +165,51 @@ class Rekeyed(Partition):
         raise NotImplementedError
 
 
+class WriterOfProcess(Partition):
+    """Keys name the process, not the assignment."""
+
+    @property
+    def writer(self) -> str:
+        return self.settings.writer
+
+
+class NoWriter(WriterOfProcess):
+    @property
+    def writer(self) -> str:
+        return ""
+
+
+class SupersededAtOnce(Partition):
+    """Keys of other writers are tombstoned without a commit that shows who owns the partition."""
+
+    def acknowledged(self, flush: Flush) -> None:
+        self.keys.superseded(self.at.superseded)
+        super().acknowledged(flush)
+
+
+class SupersededUnpublished(Partition):
+    """Keys of other writers are tombstoned beside the record that holds what was under them."""
+
+    def snapshot(self, sink_committed: int | None) -> Flush:
+        flush = super().snapshot(sink_committed)
+        gone = [other for key, value in flush.changelog if value for other in self.keys.earlier(key, self.writer)]
+        flush.changelog = [(key, None) for key in gone] + flush.changelog
+        return flush
+
+
+class NeverSuperseded(Partition):
+    def committed(self, offset: int) -> None:
+        for fence in self.at.fences:
+            fence.superseded = []
+        super().committed(offset)
+
+
+class PackedDoNotWait(Partition):
+    def acknowledged(self, flush: Flush) -> None:
+        super().acknowledged(flush)
+        self.keys._blocks = [block._replace(last_offset=-1) for block in self.keys._blocks]
+
+
 class MarkByPlace(Rekeyed):
     def mark(self, place: Place) -> bytes:
         return mark_key(place, 0)
@@ -176,7 +221,7 @@ class MarkByPlace(Rekeyed):
 
 class MarkByWriter(MarkByPlace):
     def mark(self, place: Place) -> bytes:
-        return mark_key(place, int(self.settings.writer[1:]))
+        return mark_key(place, int(float(self.writer[1:]) * 100))
 
 
 class FrontierOneKey(Rekeyed):
@@ -198,7 +243,7 @@ class ChunkSums(Partition):
             for number, half in enumerate(halves):
                 whole = Pane(pane.key, pane.start_ms)
                 whole.join_pane(half)
-                key, value = encode_pane(whole, self.settings.pane_ms, self.settings.writer, 1)[0]
+                key, value = encode_pane(whole, self.settings.pane_ms, self.writer, 1)[0]
                 split.append((key.replace(b"/0.1", f"/{number}.2".encode()), value))
         flush.changelog = split
         return flush
@@ -244,11 +289,6 @@ class RowsUnwritten(RowPlan):
         offset = super().committable()
         self._rows = rows
         return offset
-
-
-class NoWriter(World):
-    def writer(self, worker: Worker) -> str:
-        return ""
 
 
 class LessOrEqual(World):
@@ -325,10 +365,19 @@ DEFECTS = {
     "ack_first": Defect("a flush is acknowledged before its retractions are published", world=AckFirst),
     "tomb_ungated": Defect("tombstones do not wait for the sink", TombstonesDoNotWait),
     "overwrite": Defect("recovery overwrites a pane instead of joining it", Overwrite),
-    "no_writer": Defect("changelog keys without the writer", world=NoWriter),
+    "no_writer": Defect("changelog keys without the writer", NoWriter),
     "facts_by_id": Defect("facts keyed by identity without the place", world=FactsById),
     "sink_last": Defect("the sink takes the last record of a place, not the highest version", plan=LastInLog),
-    "two_flushes": Defect("a new generation flushes while a flush of the old one still publishes", world=TwoFlushes),
+    "two_flushes": Defect(
+        "keys name the process, and a new generation flushes while a flush of the old one still publishes",
+        WriterOfProcess,
+        world=TwoFlushes,
+    ),
+    "writer_of_process": Defect("keys name the process, not the assignment", WriterOfProcess),
+    "superseded_at_once": Defect("keys of earlier writers go without a commit in between", SupersededAtOnce),
+    "superseded_early": Defect("keys of earlier writers go before what was under them is out", SupersededUnpublished),
+    "superseded_never": Defect("keys of earlier writers stay until eviction", NeverSuperseded),
+    "packed_first": Defect("packed keys do not wait for the sink", PackedDoNotWait),
     "flushes_overlap": Defect("two flushes of one generation overlap", world=FlushesOverlap),
     "local_tomb": Defect("the old place is tombstoned in memory at once", LocalTombstones),
     "local_no_resend": Defect("as local_tomb, and replay sends no retraction again", LocalTombstonesOnce),

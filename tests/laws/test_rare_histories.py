@@ -226,6 +226,102 @@ def late_frontier_of_a_zombie(stage: Stage) -> None:
     stage.works(third)
 
 
+def return_of_a_writer(stage: Stage) -> None:
+    """A successor stalls before it tombstones a key of its predecessor, who owns the partition again by then."""
+    first, second, third = stage.worker(), stage.worker(), stage.worker()
+    stage.owns(first)
+    stage.event(1, pane=8, tick=8)
+    stage.works(first)
+    stage.owns(second)
+    stage.event(2, pane=8, tick=8)
+    stage.works(second)
+    stage.event(3, pane=8, tick=8)
+    stage.reads(second)
+    stage.world.flush(second, 0)
+    stage.world.publish(second, 0)
+    stage.owns(first)
+    stage.event(4, pane=8, tick=8)
+    stage.works(first)
+    while second.shards[0].flights:
+        stage.world.publish(second, 0)
+    stage.world.compact()
+    stage.owns(third)
+    stage.event(5, pane=8, tick=8)
+    stage.works(third)
+
+
+def lost_for_a_while(stage: Stage) -> None:
+    """The partition was somebody else's for one event; the memory of before is still there."""
+    first, second = stage.worker(), stage.worker()
+    stage.owns(first)
+    stage.event(1, pane=8, tick=8)
+    for _ in range(2):
+        stage.owns(first)
+        stage.works(first)
+    stage.owns(second)
+    stage.event(2, pane=8, tick=8)
+    stage.works(second)
+    stage.owns(first)
+    stage.event(3, pane=8, tick=8)
+    stage.works(first)
+
+
+def slow_recovery_of_a_zombie(stage: Stage) -> None:
+    """A worker that lost the partition before it had recovered finds the keys of its successor."""
+    slow, owner, third = stage.worker(), stage.worker(), stage.worker()
+    stage.owns(slow)
+    stage.owns(owner)
+    stage.event(1, pane=8, tick=8)
+    stage.works(owner)
+    stage.works(slow)
+    stage.event(2, pane=7, tick=8)
+    stage.reads(slow)
+    stage.world.flush(slow, 0)
+    stage.world.publish(slow, 0)
+    stage.event(3, pane=8, tick=8)
+    stage.works(owner)
+    while slow.shards[0].flights:
+        stage.world.publish(slow, 0)
+    stage.world.compact()
+    stage.owns(third)
+    stage.event(4, pane=8, tick=8)
+    stage.works(third)
+
+
+def crash_within_a_flush(stage: Stage) -> None:
+    """A successor dies after the first record of its first flush."""
+    first, second, third = stage.worker(), stage.worker(), stage.worker()
+    stage.owns(first)
+    stage.event(1, pane=8, tick=8)
+    stage.works(first)
+    stage.owns(second)
+    stage.event(2, pane=8, tick=8)
+    stage.reads(second)
+    stage.world.flush(second, 0)
+    stage.world.publish(second, 0)
+    stage.world.workers.remove(second)
+    stage.world.compact()
+    stage.owns(third)
+    stage.works(third)
+
+
+def sink_away(stage: Stage) -> None:
+    """Many panes are closed while the sink is away."""
+    stage.world.block_keys = 1
+    worker = stage.worker()
+    stage.owns(worker)
+    stage.event(0, pane=4, tick=6)
+    stage.works(worker)
+    stage.sinks()
+    for number in (1, 2):
+        stage.event(number, pane=4 + number, tick=6)
+    stage.works(worker)
+    for number in (3, 4, 5, 6):
+        stage.event(number, pane=9, tick=9)
+        stage.works(worker)
+    stage.world.compact()
+
+
 HISTORIES: dict[str, tuple[Callable[[Stage], None], int]] = {
     "target_at_assignment": (late_append_of_a_zombie, 4),
     "two_flushes": (flush_of_an_old_generation, 4),
@@ -235,6 +331,11 @@ HISTORIES: dict[str, tuple[Callable[[Stage], None], int]] = {
     "mark_by_writer": (two_late_events, 1),
     "mark_by_place": (two_late_events, 1),
     "commit_past_marks": (sink_crash_before_facts, 1),
+    "writer_of_process": (return_of_a_writer, 4),
+    "superseded_at_once": (slow_recovery_of_a_zombie, 4),
+    "superseded_early": (crash_within_a_flush, 4),
+    "packed_first": (sink_away, 2),
+    "keep_stale": (lost_for_a_while, 4),
 }
 """What shows a defect, and the horizon in ticks."""
 

@@ -8,13 +8,16 @@ plant in turn and says after how many runs it was found). A found violation is p
 import argparse
 from typing import NamedTuple
 
+from kpistream.core.changelog import start_of_key
 from kpistream.core.placing import Accepted, Place
-from tests.laws.broker import Sums, event_of, sums_of
+from tests.laws.broker import Sums, agent, event_of, sums_of
 from tests.laws.defects import DEFECTS, world_of
 from tests.laws.world import World
 
 REST = 400
 """Rounds of 40 steps after which everything must have come to rest."""
+LATER_MS = 9_000_000
+"""Start of a pane that no history reaches."""
 RESTLESS = "something is never finished"
 
 
@@ -67,6 +70,7 @@ def drain(world: World) -> bool:
     """Let everything come to rest, without faults; False when it does not."""
     for worker in world.workers:
         worker.paused = False
+    world.sink_away, world.skew = False, [0] * world.count
     world.rate.update(work=1, sink=1, compact=0.1, publish=0.5, poll=0.15, recover=1)
     world.piece = 1000
     for _ in range(REST):
@@ -112,7 +116,39 @@ def run(world: World) -> str | None:
     places = sorted({Place(event.key, event.start_ms) for event in world.accepted})
     for number, place in enumerate(places):
         world.append_event(event_of(f"acme/probe/call/{number}", (1, 0), place, 1000 + number))
-    return check(world, "after restart and probes") if drain(world) else RESTLESS
+    wrong = check(world, "after restart and probes") if drain(world) else RESTLESS
+    return wrong or untidy(world)
+
+
+def untidy(world: World) -> str | None:
+    """What the changelog holds too much of once its owners have published every pane; None when nothing.
+
+    Some more events for each partition, each brought to rest: for commits, for tombstones, and for the sink.
+    """
+    for number in range(8):
+        for scope in range(world.count):
+            place = Place(agent(scope), LATER_MS)
+            world.append_event(event_of(f"acme/tidy/call/{number}-{scope}", (1, 0), place, 1))
+        if not drain(world):
+            return RESTLESS
+        world.panes_committed = [plan.committable() or 0 for plan in world.plans]
+        words = superfluous(world)
+        if words is None:
+            return None
+    return words
+
+
+def superfluous(world: World) -> str | None:
+    """Keys in the compacted changelog that no recovery and no sink needs, None when there are none."""
+    for p, owner in world.owner.items():
+        partition = owner.shards[p].partition
+        world.compact_to(p, world.end[p])
+        keys = [key for _, key, _ in world.panes[p] if not key.startswith(b"F/")]
+        foreign = [key for key in keys if f"#{partition.writer}/".encode() not in key]
+        closed = [key for key in keys if (start_of_key(key) or 0) < partition.frontier_ms]
+        if foreign or closed:
+            return f"panes[{p}] keeps {foreign} of earlier writers, {closed} of closed panes"
+    return None
 
 
 def search(first: int, seeds: int, plant: str = "", stop: bool = False) -> tuple[int, list[Violation]]:

@@ -1,18 +1,22 @@
 """World: workers and a sink on a broker in memory, around the real `Partition` and `RowPlan`.
 
 One seed is one history: crashes between any two publishes, paused workers that go on as zombies, eager rebalances
-with memory kept or forgotten, compaction at any time, recovery in pieces, a sink that crashes. A defect is planted
-by a subclass (`defects.py`); `worker_and_sink.py` runs histories and judges them.
+with memory kept or forgotten, processes replaced within a generation, compaction at any time, recovery in pieces, a
+sink that crashes or is away for long, brokers whose clocks are hours apart. A defect is planted by a subclass
+(`defects.py`); `worker_and_sink.py` runs histories and judges them.
 """
 
 from dataclasses import dataclass
 
+from kpistream.core.keys import BLOCK_KEYS
 from kpistream.core.partition import Flush, Partition, PartitionSettings, Retraction
 from kpistream.core.placing import Accepted, Place
 from kpistream.core.rows import PaneRow, RowPlan
 from tests.laws.broker import PANE_MS, Broker, Sums, retraction_of, sums_of
 
-FAULTS = ("crash", "pause", "resume", "resume", "resume", "rebalance", "sink")
+FAULTS = ("crash", "pause", "resume", "resume", "resume", "rebalance", "sink", "replace", "sink_away", "skew")
+STORM = ("rebalance", "rebalance", "rebalance", "pause", "resume", "resume", "replace", "crash")
+"""What goes wrong in a history of rebalances and little else: 50 and more of them."""
 
 
 @dataclass(slots=True)
@@ -82,6 +86,9 @@ class World(Broker):
             "recover": r.choice((1, 0.15)),
             "compact": r.choice((0.05, 0.5)),
         }
+        self.block_keys = r.choice((1, 3, BLOCK_KEYS))
+        self.faults = r.choice((FAULTS, FAULTS, FAULTS, STORM))
+        self.sink_away = False
         for number in range(r.choice((3, 6, 10))):
             self.plan(f"acme/pbx/call/{number}")
         self.todo.sort(key=lambda item: item[0])
@@ -121,7 +128,9 @@ class World(Broker):
                 settings = PartitionSettings(
                     self.writer(worker), PANE_MS, self.horizon * PANE_MS, self.chunk_bytes, seal_after=2, history=True
                 )
-                worker.shards[p] = Shard(self.partition_type(p, settings))
+                partition = self.partition_type(p, settings)
+                partition.keys.block_keys = self.block_keys
+                worker.shards[p] = Shard(partition)
             self.assign(worker.shards[p], p)
         self.log(worker.name, "sees generation", worker.generation, "owns", worker.mine)
 
@@ -256,6 +265,8 @@ class World(Broker):
 
     def sink(self) -> None:
         """One step of the sink."""
+        if self.sink_away:
+            return
         r, p = self.rnd, self.rnd.randrange(self.count)
         act = r.choice(("facts", "facts", "panes", "panes", "rows", "rows", "marks", "commit", "commit"))
         plan = self.plans[p]
@@ -319,6 +330,15 @@ class World(Broker):
         self.workers[index] = self.spawn()
         self.rebalance()
 
+    def replace(self, index: int) -> None:
+        """A new process takes the place of a stalled one at once: static membership makes no new generation."""
+        old, new = self.workers[index], self.spawn()
+        old.paused = True
+        self.workers.append(new)
+        for p in [p for p, owner in self.owner.items() if owner is old]:
+            self.owner[p] = new
+        self.log(new.name, "replaces", old.name, "which stalls")
+
     def pause(self, worker: Worker) -> None:
         """A worker stops in the middle of what it does."""
         worker.paused = True
@@ -329,7 +349,7 @@ class World(Broker):
     def fault(self) -> None:
         """Something goes wrong."""
         r, index = self.rnd, self.rnd.randrange(len(self.workers))
-        what = r.choice(FAULTS)
+        what = r.choice(self.faults)
         busy = [it for it in self.workers if not it.paused and any(shard.flights for shard in it.shards.values())]
         worker = r.choice(busy) if busy and what == "pause" else self.workers[index]
         if what == "crash":
@@ -346,6 +366,12 @@ class World(Broker):
         elif what == "sink":
             self.start_sink()
             self.log("sink crashes; resumes at", self.facts_read, self.panes_read)
+        elif what == "replace" and not worker.paused:
+            self.replace(index)
+        elif what == "sink_away":
+            self.sink_away = not self.sink_away
+        elif what == "skew":
+            self.skew[r.randrange(self.count)] = r.choice((-3, 0, 0, 2, 6))
 
 
 def partition_words(partition: Partition) -> str:

@@ -78,7 +78,7 @@ def test_flush_acknowledges_what_it_published():
 
     published, acknowledged, failures = asyncio.run(story())
 
-    assert ("kpi.panes", b"P/acme/agent:ann/1772625600000/300000#w/0.1") in published
+    assert ("kpi.panes", b"P/acme/agent:ann/1772625600000/300000#w.1/0.1") in published
     assert (acknowledged, failures) == ([1], [])
 
 

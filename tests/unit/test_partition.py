@@ -495,7 +495,7 @@ def test_a_forgotten_partition_holds_nothing():
 
     part.forget()
 
-    assert (talk(part), part.homes, part.keys) == ({}, {}, {})
+    assert (talk(part), part.homes, len(part.keys)) == ({}, {}, 0)
     assert (part.frontier_ms, part.persisted) == (-1, -1)
 
 
@@ -533,3 +533,62 @@ def test_a_commit_of_an_earlier_position_moves_no_fence():
     part.committed(0)
 
     assert part.at.committed_newest_ms == -1
+
+
+# ---- keys of earlier writers
+
+
+def keys_gone(flush: Flush) -> list[bytes]:
+    return [key for key, value in flush.changelog if value is None]
+
+
+def after(first: Partition) -> tuple[Partition, bytes]:
+    """Another process that has recovered one pane of a first one, and the key that it found."""
+    fed(first, event())
+    (written,) = first.snapshot(None).changelog
+    successor = Partition(3, PartitionSettings("w2", PANE, horizon_ms=60 * MINUTE))
+    successor.assigned()
+    successor.recover(0, *written)
+    successor.recovered(1)
+    return successor, written[0]
+
+
+def test_the_key_of_an_earlier_writer_goes_after_a_commit():
+    part, key = after(partition())
+
+    fed(part, event("acme/pbx/call/2"))
+    flush = part.snapshot(None)
+    for number, (each, value) in enumerate(flush.changelog):
+        part.published(each, 1 + number, value is None)
+    part.acknowledged(flush)
+    before = part.snapshot(None)
+    part.committed(flush.upto)
+
+    assert keys_gone(before) == []
+    assert keys_gone(part.snapshot(None)) == [key]
+
+
+def test_the_key_of_an_earlier_writer_stays_when_its_pane_is_not_published():
+    part, _ = after(partition())
+
+    fed(part, event("acme/pbx/call/2", Place(BOB, 0)))
+    durable(part)
+
+    assert keys_gone(part.snapshot(None)) == []
+
+
+def test_every_assignment_of_one_process_writes_under_keys_of_its_own():
+    part = partition()
+    fed(part, event())
+    first = durable(part)
+    part.assigned()
+    part.recovered(101)
+    fed(part, event())
+
+    second = durable(part, offset=200)
+
+    assert [key.decode() for flush in (first, second) for key, _ in flush.changelog] == [
+        "P/acme/agent:ada/0/300000#w1.0/0.1",
+        "P/acme/agent:ada/0/300000#w1.1/0.1",
+    ]
+    assert keys_gone(part.snapshot(None)) == [first.changelog[0][0]]

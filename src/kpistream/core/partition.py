@@ -7,7 +7,7 @@ reports what was acknowledged and committed. Rules that keep the numbers right:
 - nothing is tombstoned in memory: a place that lost an event changes when its retraction is read back;
 - a pane below the frontier is never created, recovered or published again: history answers for it;
 - a changelog key gets its tombstone only after the sink has committed past it, in a generation whose
-  commit succeeded after the frontier was durable.
+  commit succeeded after the frontier was durable; or after everything under it is durable under another one.
 """
 
 from collections.abc import Iterator
@@ -25,10 +25,10 @@ from kpistream.core.changelog import (
     entries_of,
     pack_tally,
     parse,
-    start_of_key,
     unpack_tally,
 )
 from kpistream.core.homes import Homes
+from kpistream.core.keys import Keys
 from kpistream.core.measures import Contribution, Tally
 from kpistream.core.panes import ADDED as JOINED_ADDED
 from kpistream.core.panes import Joined, Pane, chunk_count, unpack
@@ -36,6 +36,7 @@ from kpistream.core.placing import REVISION_SHIFT, Accepted, Place
 from kpistream.core.sealing import Sealer
 
 NOTHING = -1
+_FOR_NOBODY: Final = 1 << 62
 
 
 class Outcome(Enum):
@@ -67,7 +68,7 @@ class PartitionSettings:
     """What all partitions of a worker share."""
 
     writer: str
-    """Names this process in changelog keys; never used by another process."""
+    """Names this process, for changelog keys; never used by another process."""
     pane_ms: int = 300_000
     horizon_ms: int = 36 * 3_600_000
     """How long panes stay live, behind the newest committed record."""
@@ -123,6 +124,8 @@ class _Fence:
     upto: int
     newest_ms: int
     frontier_ms: int | None
+    superseded: list[bytes]
+    """Keys of earlier writers: what is under them is in this flush."""
 
 
 @dataclass(slots=True)
@@ -140,6 +143,7 @@ class _Position:
     dirty: dict[Pane, None] = field(default_factory=dict)
     retractions: dict[Retraction, None] = field(default_factory=dict)
     marks: dict[Place, int] = field(default_factory=dict)
+    superseded: list[bytes] = field(default_factory=list)
 
 
 class Partition:
@@ -151,8 +155,8 @@ class Partition:
         self.panes: dict[int, dict[str, Pane]] = {}
         """Live panes by start, then by key."""
         self.homes = Homes()
-        self.keys: dict[int, dict[bytes, int]] = {}
-        """Changelog keys by pane start: the last offset seen under each."""
+        self.keys = Keys()
+        self.assignments = 0
         self.frontier_ms = NOTHING
         self.persisted = NOTHING
         """Last changelog offset joined into this memory; -1 when it holds nothing."""
@@ -164,10 +168,16 @@ class Partition:
     def assigned(self) -> None:
         """A new assignment: memory stays, positions and everything unpublished go; replay brings it back."""
         self.at = _Position()
+        self.assignments += 1
+
+    @property
+    def writer(self) -> str:
+        """Names this assignment in changelog keys: no late tombstone for an earlier one can hide a record."""
+        return f"{self.settings.writer}.{self.assignments}"
 
     def forget(self) -> None:
         """The partition is somebody else's now: hold nothing."""
-        self.panes, self.homes, self.keys = {}, Homes(), {}
+        self.panes, self.homes, self.keys = {}, Homes(), Keys(self.keys.block_keys)
         self.frontier_ms = self.persisted = NOTHING
         self.at, self._sealer = _Position(), Sealer(self.settings.seal_after)
 
@@ -175,13 +185,10 @@ class Partition:
         """Join one changelog record. Raises ValueError when the record is not one of ours."""
         if offset <= self.persisted:
             return
-        start_ms = start_of_key(key)
         if value is None:
-            if start_ms is not None:
-                self._drop_key(start_ms, key)
+            self.keys.gone(key)
         else:
-            if start_ms is not None:
-                self.keys.setdefault(start_ms, {})[key] = offset
+            self.keys.seen(key, offset)
             self._join_record(key, value)
         self.persisted = offset
 
@@ -295,13 +302,13 @@ class Partition:
         for pane in at.dirty:
             packed = pack_tally(pane.tally)
             chunks = chunk_count(pane.size, settings.chunk_bytes)
-            changelog.extend(encode_pane(pane, settings.pane_ms, settings.writer, chunks, packed))
+            changelog.extend(encode_pane(pane, settings.pane_ms, self.writer, chunks, packed))
             sums.append(PaneSum(pane.place, pane.version, packed))
         changelog.extend(encode_mark(place, offset) for place, offset in at.marks.items())
         changelog.extend((key, None) for key in self._buried_keys(sink_committed))
         frontier_ms = self._next_frontier()
         if frontier_ms is not None:
-            changelog.append(encode_frontier(self.number, settings.writer, frontier_ms))
+            changelog.append(encode_frontier(self.number, self.writer, frontier_ms))
         flush = Flush(changelog, list(at.retractions), sums, at.next_offset, at.joined_newest_ms, frontier_ms)
         self._sealer.touched(at.dirty)
         self._sealer.passed(at.next_offset - max(at.snapshot_at, 0))
@@ -310,18 +317,17 @@ class Partition:
 
     def published(self, key: bytes, offset: int, tombstone: bool) -> None:
         """The broker has taken a changelog record of a flush of this assignment."""
-        start_ms = start_of_key(key)
-        if start_ms is None:
-            return
         if tombstone:
-            self._drop_key(start_ms, key)
-        else:
-            self.keys.setdefault(start_ms, {})[key] = offset
+            self.keys.gone(key)
+        elif self.keys.seen(key, offset):
+            self.at.superseded.extend(self.keys.earlier(key, self.writer))
 
     def acknowledged(self, flush: Flush) -> None:
         """All records of the flush are durable."""
         self.at.acknowledged = flush.upto
-        self.at.fences.append(_Fence(flush.upto, flush.newest_ms, flush.frontier_ms))
+        self.at.fences.append(_Fence(flush.upto, flush.newest_ms, flush.frontier_ms, self.at.superseded))
+        self.at.superseded = []
+        self.keys.pack()
         if flush.frontier_ms is not None:
             self.frontier_ms = max(self.frontier_ms, flush.frontier_ms)
             self._close()
@@ -331,6 +337,7 @@ class Partition:
         at = self.at
         while at.fences and at.fences[0].upto <= offset:
             fence = at.fences.pop(0)
+            self.keys.superseded(fence.superseded)
             at.committed_newest_ms = max(at.committed_newest_ms, fence.newest_ms)
             if fence.frontier_ms is not None:
                 at.buried_ms = max(at.buried_ms, fence.frontier_ms)
@@ -359,16 +366,14 @@ class Partition:
         return frontier_ms if frontier_ms > self.frontier_ms else None
 
     def _buried_keys(self, sink_committed: int | None) -> list[bytes]:
-        buried = [start_ms for start_ms in self.keys if start_ms < self.at.buried_ms]
         if not self.settings.history:
-            return [key for start_ms in buried for key in self.keys[start_ms]]
-        if sink_committed is None:
-            return []
-        return [key for start_ms in buried for key, offset in self.keys[start_ms].items() if offset < sink_committed]
+            sink_committed = _FOR_NOBODY
+        return self.keys.tombstones(self.at.buried_ms, sink_committed)
 
     def _close(self) -> None:
         """Drop what is below the frontier; what became dirty since the frontier was published gets a mark."""
         at = self.at
+        self.keys.close(self.frontier_ms)
         for start_ms in [start_ms for start_ms in self.panes if start_ms < self.frontier_ms]:
             for pane in self.panes.pop(start_ms).values():
                 self._sealer.forget(pane)
@@ -391,10 +396,3 @@ class Partition:
         homes = self.homes.of(identity)
         self._sealer.touched(homes)
         return homes
-
-    def _drop_key(self, start_ms: int, key: bytes) -> None:
-        by_key = self.keys.get(start_ms)
-        if by_key is not None:
-            by_key.pop(key, None)
-            if not by_key:
-                del self.keys[start_ms]
