@@ -151,6 +151,33 @@ def test_mark_is_answered_after_a_restart_without_new_events(
     assert rows(store) == {ANN: row_of(panes(call("1"))[ANN])}
 
 
+def test_marks_that_wait_hold_back_the_panes_and_not_the_events(
+    broker: str, connect: Callable[[], Store], store: Store
+) -> None:
+    """More marks than may wait, all for facts that are still to come; they are answered when those are in."""
+    events = [call(str(number), ended_ms=NOON + number * PANE_MS) for number in range(12)]
+    places = [pane.place for event in events for pane in panes(event).values()]
+    where = partition_for(events[0], PARTITIONS)
+
+    async def body(log: Log) -> None:
+        log.settings = replace(log.settings, batch_rows=1, marks_limit=3)
+        for place in places:
+            await log.mark(place, len(events) - 1)
+        async with log.sink() as sink:
+            await until(lambda: where in sink._shards and sink._shards[where].plan.waiting_marks > 3)
+            for event in events[:-1]:
+                await log.event(event)
+            await until(lambda: sink.progress.facts == len(events) - 1)
+            assert sink._shards[where].plan.waiting_marks == 4
+            await log.event(events[-1])
+            await until(lambda: sink.progress.committed.get((log.topics.panes, where)) == len(places))
+            assert sink.progress.marks == len(places)
+
+    scenario(body, broker, connect)
+
+    assert rows(store) == {pane.place: row_of(pane) for pane in panes(*events).values()}
+
+
 class Flaky:
     """A store that fails: before a write reaches it, or after it was applied."""
 

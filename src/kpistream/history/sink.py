@@ -24,6 +24,7 @@ from aiokafka.errors import (
 from kpistream.errors import ConfigError
 from kpistream.health import Health
 from kpistream.history import ddl, writer
+from kpistream.history.holding import hold_back
 from kpistream.history.progress import Progress, SinkObserver, Unobserved
 from kpistream.history.retrying import Backoff, Retrying
 from kpistream.history.shards import UNREAD, Shard
@@ -129,6 +130,7 @@ class Sink:
     async def _loop(self, consumer: AIOKafkaConsumer) -> None:
         due_s = self._steady_s() + self.settings.batch_ms / 1000
         while not self._stopping.is_set():
+            hold_back(consumer, self.settings.topics.panes, self._shards, self.settings.marks_limit)
             self._take(consumer, await self._poll(consumer))
             await self._start_new(consumer)
             await self._pass_marks(consumer)

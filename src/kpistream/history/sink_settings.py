@@ -29,6 +29,8 @@ class SinkSettings:
     unavailable_after_s: float = 30.0
     """An outage of the store that lasts longer is an error in the log."""
     session_timeout_ms: int = 15_000
+    marks_limit: int = 50_000
+    """Marks of one partition that may wait for facts, about: 15 MB, and 5 s of recomputing."""
     watch_log: bool = False
     """Stop when topics are made again or grow; the embedded broker cannot tell."""
     limits: StandingLimits = StandingLimits()
