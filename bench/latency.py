@@ -24,7 +24,7 @@ from kpistream.log.topics import Topics
 from tests.live.broker import Broker
 
 WINDOW: Final = b"/rolling-15m"
-_PATIENCE_S: Final = 30.0
+_PATIENCE_S: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,18 @@
-"""Loading: events go from files, or from history, to the log of a real cluster."""
+"""Loading: events go from files, or from history, to the log of a real cluster, no faster than workers follow."""
 
 from collections.abc import Iterable
 from types import TracebackType
 
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
 from kpistream.config import Config
+from kpistream.log import admin as log_admin
 from kpistream.log.publisher import Publisher
 from kpistream.log.records import Outgoing
 from kpistream.log.topics import Topics, partition_of
 from kpistream.trying import Files, Progress, Result, mapped_rows, refused_row
+from kpistream.yielding import Yielding
 
 _BATCH = 2000
 _BATCH_BYTES = 16 << 20
@@ -17,8 +22,11 @@ class Loader:
     """An async context manager that appends events, each on the partition of its key, in batches."""
 
     def __init__(self, config: Config) -> None:
+        self._config = config
         self._topics = Topics(config.topic_prefix)
         self._publisher = Publisher(config.connection())
+        self._admin: AIOKafkaAdminClient | None = None
+        self._yielding = Yielding(self._committed)
         self.partitions = 0
         self._events: list[Outgoing] = []
         self._refused: list[Outgoing] = []
@@ -28,6 +36,7 @@ class Loader:
     async def __aenter__(self) -> "Loader":
         await self._publisher.start()
         self.partitions = await self._publisher.partitions(self._topics.events)
+        self._admin = await log_admin.connect(self._config.connection())
         return self
 
     async def __aexit__(
@@ -38,6 +47,8 @@ class Loader:
                 await self._flush()
         finally:
             await self._publisher.stop()
+            if self._admin is not None:
+                await self._admin.close()
 
     async def event(self, event: Outgoing) -> None:
         """Append an event; everything is durable when the context ends."""
@@ -57,8 +68,19 @@ class Loader:
         events, self._events = self._events, []
         refused, self._refused = self._refused, []
         self._bytes = 0
-        await self._publisher.publish_keyed(self._topics.events, events, lambda key: partition_of(key, self.partitions))
+        ends = await self._publisher.publish_keyed(
+            self._topics.events, events, lambda key: partition_of(key, self.partitions)
+        )
         await self._publisher.publish(self._topics.dead_letters, 0, refused)
+        self._yielding.appended(ends)
+        await self._yielding.room()
+
+    async def _committed(self) -> dict[int, int]:
+        """What the workers have committed of the events, by partition."""
+        assert self._admin is not None
+        wanted = [TopicPartition(self._topics.events, number) for number in range(self.partitions)]
+        found = await self._admin.list_consumer_group_offsets(self._config.worker_group, partitions=wanted)
+        return {tp.partition: offset.offset for tp, offset in found.items() if offset.offset >= 0}
 
 
 async def publish_events(config: Config, events: Iterable[Outgoing]) -> int:

@@ -79,13 +79,18 @@ class Publisher:
             offsets.extend(range(base, base + size))
         return offsets
 
-    async def publish_keyed(self, topic: str, records: Iterable[Outgoing], partition_for: Any) -> None:
-        """Append each record to the partition that `partition_for(key)` names; returns when all are durable."""
+    async def publish_keyed(self, topic: str, records: Iterable[Outgoing], partition_for: Any) -> dict[int, int]:
+        """Append each record to the partition that `partition_for(key)` names; returns when all are durable.
+
+        Returns the offset behind the last one, by partition.
+        """
+        ends: dict[int, int] = {}
         by_partition: dict[int, list[Outgoing]] = {}
         for record in records:
             by_partition.setdefault(partition_for(record.key or b""), []).append(record)
         for partition, batch in by_partition.items():
-            await self.publish(topic, partition, batch)
+            ends[partition] = (await self.publish(topic, partition, batch))[-1] + 1
+        return ends
 
     async def _send(self, batch: Any, topic: str, partition: int) -> Any:
         assert self._producer is not None
