@@ -10,8 +10,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-LAG_LIMIT: Final = 20_000
-"""Records of a partition that may wait for a worker: some tenths of a second of its work."""
+LAG_LIMIT: Final = 5_000
+"""Records of a partition that may wait for a worker: a tenth of a second of its work. Workers commit once a second."""
 STALLED_S: Final = 5.0
 """A worker that commits nothing for this long is not waited for."""
 _POLL_S: Final = 0.1

@@ -1,7 +1,12 @@
 """Live windows: looks that follow what changed, and what the passing of time moves."""
 
+from datetime import UTC, datetime
+
+import pytest
+
+from kpistream.core.settings import read_settings
 from kpistream.core.windows import Window, rolling
-from kpistream.stream.live import MOVES_A_LOOK, LiveWindows
+from kpistream.stream.live import MOVES_A_LOOK, LiveWindows, scope_window
 
 PANE_MS = 300_000
 CALLS = 1
@@ -55,3 +60,50 @@ def test_a_new_key_takes_in_all_of_its_panes_once() -> None:
     assert {name for _, name in touched} == {"rolling-15m", "rolling-60m", "business-day"}
     assert live.window(touched[0]).tally == {CALLS: 3}
     assert sorted(read) == [0, PANE_MS]
+
+
+ROSTER = """
+zone: UTC
+tenants:
+  acme:
+    zone: America/St_Johns
+    teams:
+      far: {zone: Australia/Lord_Howe}
+    people:
+      near: {}
+      bela: {team: far}
+"""
+
+
+def at_ms(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1000
+
+
+@pytest.mark.parametrize(
+    ("agent", "begin", "end"),
+    [
+        # Lord Howe: 4 October 2026 has 23.5 hours, 5 April 2026 has 24.5.
+        ("bela", "2026-10-03 13:30", "2026-10-04 13:00"),
+        ("bela", "2026-04-04 13:00", "2026-04-05 13:30"),
+        # St. John's: 8 March 2026 has 23 hours, 1 November 2026 has 25.
+        ("near", "2026-03-08 03:30", "2026-03-09 02:30"),
+        ("near", "2026-11-01 02:30", "2026-11-02 03:30"),
+    ],
+)
+def test_a_business_day_rolls_over_without_an_event(agent: str, begin: str, end: str) -> None:
+    """Of a zone whose clock changes that day; the team of one agent is in another zone than the tenant."""
+    key, first_ms, last_ms = f"acme/agent:{agent}", at_ms(begin), at_ms(end) - PANE_MS
+    panes = {first_ms - PANE_MS: {CALLS: 1}, first_ms: {CALLS: 10}, last_ms: {CALLS: 100}}
+    live = LiveWindows(PANE_MS, scope_window(read_settings({"roster.yaml": ROSTER}).roster, PANE_MS))
+    slot = (key, "business-day")
+
+    live.look(first_ms, [(key, start_ms) for start_ms in panes], lambda _: panes)
+    began = dict(live.window(slot).tally)
+    live.look(last_ms + PANE_MS - 1, [], lambda _: panes)
+    ended = dict(live.window(slot).tally)
+    touched = live.look(last_ms + PANE_MS, [], lambda _: panes)
+
+    assert (began, ended) == ({CALLS: 110}, {CALLS: 110})
+    assert slot in touched
+    assert live.window(slot).tally == {}
+    assert live.window(slot).window.from_ms == at_ms(end)
