@@ -67,25 +67,32 @@ class Topics:
         return self.prefix + "settings"
 
     def specs(self, events_retention_ms: int = 14 * 24 * _HOUR_MS) -> tuple[TopicSpec, ...]:
-        """All topics as they must be; events are kept for `events_retention_ms`."""
+        """All topics as they must be; events are kept for `events_retention_ms`.
+
+        The broker stamps every record: it refuses one whose writer's clock is an hour ahead, and a writer whose clock
+        is days behind would see its records deleted at once.
+        """
+        stamped = ("message.timestamp.type", "LogAppendTime")
         fits = ("max.message.bytes", str(MESSAGE_BYTES))
         compacted = (
             fits,
             ("cleanup.policy", "compact"),
+            stamped,
             ("min.compaction.lag.ms", "60000"),
             ("max.compaction.lag.ms", "600000"),
             ("segment.ms", "600000"),
             ("min.cleanable.dirty.ratio", "0.1"),
         )
-        fading = (fits, ("cleanup.policy", "compact,delete"), _kept(72), ("segment.ms", "600000"))
+        fading = (fits, ("cleanup.policy", "compact,delete"), stamped, _kept(72), ("segment.ms", "600000"))
         events = (
             fits,
             ("cleanup.policy", "delete"),
-            ("message.timestamp.type", "LogAppendTime"),
+            stamped,
             ("retention.ms", str(events_retention_ms)),
         )
-        alerts = (fits, ("cleanup.policy", "delete"), _kept(90 * 24))
-        letters = (("cleanup.policy", "delete"), _kept(30 * 24), ("max.message.bytes", str(DEAD_LETTER_BYTES)))
+        alerts = (fits, ("cleanup.policy", "delete"), stamped, _kept(90 * 24))
+        size = ("max.message.bytes", str(DEAD_LETTER_BYTES))
+        letters = (("cleanup.policy", "delete"), stamped, _kept(30 * 24), size)
         return (
             TopicSpec(self.events, events, True, "canonical events and retractions"),
             TopicSpec(self.panes, compacted, True, "changelog of the panes, and the roll-up stream"),
@@ -93,7 +100,7 @@ class Topics:
             TopicSpec(self.team_panes, fading, True, "sums of panes by tenant"),
             TopicSpec(self.alerts, alerts, True, "transitions of alerts"),
             TopicSpec(self.dead_letters, letters, False, "refused records"),
-            TopicSpec(self.settings, (("cleanup.policy", "compact"),), False, "what all roles agree on"),
+            TopicSpec(self.settings, (("cleanup.policy", "compact"), stamped), False, "what all roles agree on"),
         )
 
 
