@@ -6,7 +6,7 @@ after a delete. Calls block: the sink makes them in threads. An error becomes `S
 again), `ConfigError` (the operator must act) or `StoreRefused` (it can never succeed).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 from urllib.parse import unquote, urlsplit
@@ -38,6 +38,8 @@ a server that does not know one of them does not get it."""
 READ_SETTINGS: Final[dict[str, Any]] = {"do_not_merge_across_partitions_select_final": 1}
 """Safe because the month of `start` is the partition and `start` is part of every sorting key."""
 
+STREAM_BLOCK_ROWS: Final = 4096
+"""Rows of a stream that are in memory at once."""
 _STATEMENT_BYTES: Final = 16 * 1024 * 1024
 """The engine takes 256 KiB by default; thousands of places with long names are more."""
 _TRANSPORT: Final = {"wait_end_of_query"}
@@ -83,6 +85,17 @@ class Store:
         try:
             result = self._client.query(sql, parameters=dict(parameters or {}), settings=self._read_settings)
             return [tuple(row) for row in result.result_rows]
+        except ClickHouseError as error:
+            raise self._translated(error) from error
+
+    def stream(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Iterator[tuple[Any, ...]]:
+        """Rows of a SELECT as they come, a block in memory at a time. Nothing else may use the store meanwhile."""
+        try:
+            settings = {**self._read_settings, "max_block_size": STREAM_BLOCK_ROWS}
+            blocks = self._client.query_row_block_stream(sql, dict(parameters or {}), settings=settings)
+            with blocks:
+                for block in blocks:
+                    yield from map(tuple, block)
         except ClickHouseError as error:
             raise self._translated(error) from error
 
