@@ -59,7 +59,7 @@ class Sent(NamedTuple):
     """A record to produce; `partition` None: where the key belongs."""
 
     key: bytes | None
-    value: bytes
+    value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
     partition: int | None = None
 
@@ -256,6 +256,10 @@ class System:
 
     def produce(self, records: Iterable[Sent]) -> int:
         """Append to the events topic; how many, once all are durable."""
+        return self.produce_to("events", records)
+
+    def produce_to(self, name: str, records: Iterable[Sent]) -> int:
+        """Append to a topic; how many, once all are durable."""
         producer = Producer(
             {
                 "bootstrap.servers": self.kafka.bootstrap,
@@ -276,7 +280,7 @@ class System:
         for record in records:
             where = {} if record.partition is None else {"partition": record.partition}
             producer.produce(
-                self.topic("events"),
+                self.topic(name),
                 key=record.key,
                 value=record.value,
                 headers=list(record.headers),

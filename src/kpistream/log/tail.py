@@ -1,9 +1,15 @@
 """Tail: reads partitions from given offsets to where they end now, without a group."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
+
+from kpistream.errors import ConfigError
+
+_AT_ONCE: Final = 5000
+_FETCH_BYTES: Final = 16 << 20
 
 
 async def read_on(connection: Mapping[str, Any], topic: str, starts: Mapping[int, int]) -> dict[int, list[Any]]:
@@ -23,5 +29,51 @@ async def read_on(connection: Mapping[str, Any], topic: str, starts: Mapping[int
                 return out
             for tp, records in (await consumer.getmany(*behind, timeout_ms=200)).items():
                 out[tp.partition].extend(records)
+    finally:
+        await consumer.stop()
+
+
+async def bounds(connection: Mapping[str, Any], topic: str, partitions: int) -> tuple[dict[int, int], dict[int, int]]:
+    """First and end offset of every partition of a topic, as they are now."""
+    consumer = AIOKafkaConsumer(**connection, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        tps = [TopicPartition(topic, number) for number in range(partitions)]
+        first, ends = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
+        return {tp.partition: first[tp] for tp in tps}, {tp.partition: ends[tp] for tp in tps}
+    finally:
+        await consumer.stop()
+
+
+async def read_between(
+    connection: Mapping[str, Any], topic: str, starts: Mapping[int, int], ends: Mapping[int, int]
+) -> AsyncIterator[Sequence[Any]]:
+    """Records from `starts` to `ends` (exclusive, by partition), some of one partition at a time, in bounded memory.
+
+    Raises `ConfigError` when the log no longer holds the records that follow `starts`.
+    """
+    open_ = {TopicPartition(topic, number): end for number, end in ends.items() if starts[number] < end}
+    if not open_:
+        return
+    consumer = AIOKafkaConsumer(
+        **connection, enable_auto_commit=False, auto_offset_reset="none", fetch_max_bytes=_FETCH_BYTES
+    )
+    await consumer.start()
+    try:
+        consumer.assign(list(open_))
+        for tp in open_:
+            consumer.seek(tp, starts[tp.partition])
+        while open_:
+            try:
+                batches = await consumer.getmany(*open_, timeout_ms=200, max_records=_AT_ONCE)
+            except OffsetOutOfRangeError as error:
+                raise ConfigError(f"topic {topic!r}: records were deleted while they were read: {error}") from error
+            for tp, records in batches.items():
+                wanted = [record for record in records if record.offset < open_[tp]]
+                if wanted:
+                    yield wanted
+            for tp in [tp for tp, end in open_.items() if await consumer.position(tp) >= end]:
+                consumer.pause(tp)
+                del open_[tp]
     finally:
         await consumer.stop()
