@@ -33,8 +33,8 @@ from kpistream.log.tail import bounds, read_between
 from kpistream.log.topics import Topics
 
 _LOOK_S: Final = 0.2
-READING_GRACE_S: Final = 10.0
-"""A reading is published about a second after its pane changed; one that is wrong for longer stays wrong."""
+READING_GRACE_S: Final = 30.0
+"""A reading is published about a second after its pane changed, later under load; a wrong one is waited for so long."""
 
 
 class NotSettled(KpistreamError):
@@ -85,7 +85,7 @@ async def audit(config: Config, question: Question) -> Answer:
                     judge.take_record(raw(record))
             await asyncio.to_thread(judge.conclude)
             answer = Answer(ground, judge.account, judge.findings, ends, judge.first_record_ms)
-        await _look_again(config, answer, shown_to)
+        await _look_again(config, answer, shown_to, min(READING_GRACE_S, question.wait_s))
     return answer
 
 
@@ -124,22 +124,20 @@ async def _take_live(config: Config, judge: Audit) -> dict[int, int]:
     return ends
 
 
-async def _look_again(config: Config, answer: Answer, shown_to: dict[int, int]) -> None:
+async def _look_again(config: Config, answer: Answer, read_to: dict[int, int], limit_s: float) -> None:
     """Withdraw readings that were published again meanwhile: they were on their way."""
-    wrong = [finding for finding in answer.findings.first if finding.what is What.READING_DIFFERENT]
-    if not wrong:
-        return
-    await asyncio.sleep(READING_GRACE_S)
-    topics, connection = Topics(config.topic_prefix), config.connection()
-    _, ends = await bounds(connection, topics.readings, answer.ground.partitions)
-    newer: set[str] = set()
-    async for records in read_between(connection, topics.readings, shown_to, ends):
-        newer.update((record.key or b"").decode("utf-8", "surrogatepass") for record in records)
-    for finding in wrong:
-        if finding.identity in newer:
-            answer.findings.withdraw(finding)
-            answer.account.readings -= 1
-            answer.account.readings_unchecked += 1
+    found = answer.findings.first
+    wrong = {finding.identity: finding for finding in found if finding.what is What.READING_DIFFERENT}
+    topic, deadline_s = Topics(config.topic_prefix).readings, time.monotonic() + limit_s
+    while wrong and time.monotonic() < deadline_s:
+        await asyncio.sleep(_LOOK_S)
+        _, ends = await bounds(config.connection(), topic, answer.ground.partitions)
+        async for records in read_between(config.connection(), topic, read_to, ends):
+            for record in records:
+                finding = wrong.pop((record.key or b"").decode("utf-8", "replace"), None)
+                if finding is not None:
+                    answer.findings.withdraw(finding)
+        read_to = ends
 
 
 # ---- waiting

@@ -54,8 +54,9 @@ class Spoiler:
             for tenant, scope, start_ms in places
         ]
 
-    def delete(self, table: str, number: int) -> None:
-        self._store.command(f"ALTER TABLE {table} DELETE WHERE {self.places[number]} SETTINGS mutations_sync = 2")
+    def delete(self, table: str, number: int, more: str = "") -> None:
+        where = f"{self.places[number]} {more}"
+        self._store.command(f"ALTER TABLE {table} DELETE WHERE {where} SETTINGS mutations_sync = 2")
 
     def rewrite(self, table: str, number: int, **changes: str) -> None:
         """One more row, with some columns changed: the last of equal versions stands."""
@@ -79,6 +80,7 @@ def spoil_store(store: Store) -> dict[str, int]:
     spoiler.rewrite("kpi_panes", 20, version="version + bitShiftLeft(toUInt128(1), 97)")
     spoiler.rewrite("kpi_panes", 25, scope="'agent:nobody'")
     spoiler.rewrite("kpi_panes", 30, calls="1", first_legs="1", version="version - 1")
+    spoiler.delete("kpi_panes", 30, "AND calls > 1")
     spoiler.rewrite("kpi_facts", 35, talk_ms="talk_ms + 1")
     spoiler.rewrite("kpi_facts", 40, event_id="'nobodys'")
     spoiler.delete("kpi_facts", 45)
@@ -122,50 +124,44 @@ def spoil_reading(system: System) -> int:
 
 def test_every_planted_damage_is_found_and_mended(kafka: Broker, http_clickhouse: Front, tmp_path: Path) -> None:
     with served(kafka, http_clickhouse, tmp_path) as system:
-        worker, sink = system.worker(), system.sink()
-        with system.feeding(Floor(now_ms(), seed=31, agents=12).records(4_000)):
-            system.progressed(0.3, 4_000, worker, sink)
+        worker = system.worker()
+        floor = Floor(now_ms(), seed=31, agents=12)
+        system.produce(floor.records(500))
+        system.worked(worker)
+        said = system.run("audit", "--wait", "1", code=1).stderr
+        assert f"group {system.sink_group}: {system.topic('events')}[" in said, "who is behind, instead of a verdict"
+
+        sink = system.sink()
+        with system.feeding(floor.records(2_500)):
+            system.progressed(0.4, 3_000, worker, sink)
             assert audited(system)["account"]["cells_by_log"] > 0, "while traffic flows"
         system.drained(worker, sink)
-        clean = audited(system)["account"]
-        assert (clean["cells_moving"], clean["cells_by_facts"]) == (0, 0)
-        assert clean["panes_joined"] > 200 and clean["readings"] > 0
-
         move_in_silence(system)
         system.drained(worker, sink)
         spoil_changelog(system)
         readings = spoil_reading(system)
         with open_store(system.store) as store:
             planted = spoil_store(store)
-        counts = audited(system, code=1)["counts"]
+        counts = audited(system, "--wait", "5", code=1)["counts"]
 
         planted |= {"move-unannounced": 1, "changelog-lost": 1, "row-phantom": 2}  # the silent call's first place, too
         assert {name: counts.get(name) for name in planted} == planted
-        assert counts.get("reading-different", 0) == readings
+        assert counts.get("reading-different", 0) >= readings, "and those that show the silent call where it was"
         assert counts["row-double"] >= 1
         assert counts["row-different"] + counts["row-double"] == 4
         assert counts["fact-missing"] >= 2
 
-        assert "dry run" in system.run("repair", "--live", "--dry-run", code=readings).stderr
-        assert audited(system, code=1)["counts"] == counts
-        system.run("repair", "--live", code=readings)
+        ends = system.ends("events"), system.ends("panes")
+        code = 1 if "reading-different" in counts else 0
+        assert "dry run" in system.run("repair", "--live", "--wait", "5", "--dry-run", code=code).stderr
+        assert (system.ends("events"), system.ends("panes")) == ends
+        system.run("repair", "--live", "--wait", "5", code=code)
         worker.stop()
-        worker = system.worker()
+        worker = system.worker()  # a reading is a view: the next worker publishes it again
         system.drained(worker, sink)
-        audited(system)
+        clean = audited(system)["account"]
+        assert (clean["cells_moving"], clean["cells_by_facts"]) == (0, 0)
+        assert clean["panes_joined"] > 200 and clean["readings"] >= readings
         worker.stop()
         sink.stop()
         system.exact()
-
-
-def test_audit_says_who_is_behind_instead_of_judging(kafka: Broker, http_clickhouse: Front, tmp_path: Path) -> None:
-    with served(kafka, http_clickhouse, tmp_path) as system:
-        worker = system.worker()
-        system.produce(Floor(now_ms(), seed=32).records(50))
-        system.worked(worker)
-
-        said = system.run("audit", "--wait", "1", code=1).stderr
-
-        assert f"group {system.sink_group}: {system.topic('events')}[" in said
-        assert "committed 0 of" in said
-        worker.stop()

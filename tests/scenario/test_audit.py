@@ -430,6 +430,26 @@ def test_reading_that_cannot_be_checked_is_counted_as_such(town: Town, spoil: Ca
     assert (audit.account.readings, audit.account.readings_unchecked) == (0, 1)
 
 
+@pytest.mark.parametrize(
+    ("kpis", "change", "said"),
+    [
+        ("kpis", {"connect_share": {"value": 0.5, "numerator": 2, "denominator": 2}}, "connect_share is 0.5"),
+        ("kpis", {"surveys": {"value": 2, "numerator": 2, "denominator": None}}, "surveys is made of 2 and None"),
+        ("kpis", {"too_short_share": {"value": 0.9, "numerator": 2, "denominator": 2}}, "too_short_share is 0.9"),
+        ("kpis_by_member", {"csat_mean": {"1-5": {"value": 4.0, "numerator": 4, "denominator": 1}}}, "csat_mean.1-5"),
+    ],
+)
+def test_kpi_that_does_not_follow_from_the_sums_is_found_even_in_a_provisional_reading(
+    town: Town, kpis: str, change: dict[str, Any], said: str
+) -> None:
+    key, value = reading(town, provisional=True)
+    told = json.loads(value or b"")
+    told[kpis] |= change
+    town.readings = [(key, json.dumps(told).encode())]
+
+    assert said in town.first_finding(live=True).said
+
+
 # ---- bounded memory
 
 
@@ -447,16 +467,16 @@ def verdict(audit: Audit) -> tuple[Mapping[What, int], list[Finding]]:
 
 
 def test_small_memory_gives_the_same_verdict_and_is_kept(store: Store) -> None:
-    town = Town(store, list(crowd(2_000, 100))).written()
+    town = Town(store, list(crowd(1_000, 60))).written()
     store.command("ALTER TABLE kpi_panes DELETE WHERE cityHash64(scope, start) % 40 = 0 SETTINGS mutations_sync = 2")
 
     roomy = town.audited(live=True)
     tracemalloc.start()
-    small = town.audited(live=True, limit_bytes=MEBIBYTE // 4)
+    small = town.audited(live=True, limit_bytes=MEBIBYTE // 8)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
     assert verdict(small) == verdict(roomy)
     assert small.account == roomy.account
-    assert roomy.findings.counts[What.ROW_LOST] > 20
+    assert roomy.findings.counts[What.ROW_LOST] > 10
     assert peak < 10 * MEBIBYTE, f"{peak / MEBIBYTE:.1f} MiB; a block of the engine's rows included"

@@ -124,17 +124,14 @@ class Audit:
 
     def take_reading(self, partition: int, offset: int, key: bytes, value: bytes | None) -> None:
         """Read one record of the readings: the last of a key is the reading."""
+        name = key.decode("utf-8", "replace")
+        shown: tuple[Any, ...] | None = None
         try:
-            shown = None if value is None else read(value)
+            shown = None if value is None else tuple(read(name, value, partition, offset))
         except ValueError as error:
-            name = key.decode(errors="replace")
             where = f"{name} at [{partition}]@{offset}: {error}"
             self.findings.add(Finding(What.READING_DIFFERENT, (name, 0), where, (), name))
-            return
-        name = key.decode("utf-8", "surrogatepass")
-        about = shown and (shown.from_ms, shown.to_ms, shown.sums, partition, offset)
-        place = shown.key if shown else name.rpartition("/")[0]
-        self._places.put(place, "reading", name, about)
+        self._places.put(name.rpartition("/")[0], "reading", name, shown)
 
     # ---- conclusion
 
@@ -192,10 +189,9 @@ class Audit:
     def _conclude_places(self, bucket: Bucket) -> None:
         places: dict[Spot, Place] = {}
         shown: dict[str, Shown | None] = {}
-        for shelf, sort, name, *rest in bucket:
+        for _, sort, name, *rest in bucket:
             if sort == "reading":
-                about = rest[0]
-                shown[name] = about and Shown(shelf, name, *about)
+                shown[name] = rest[0] and Shown(*rest[0])
             else:
                 self._take_place(places, sort, name, rest)
         for place in places.values():
@@ -245,9 +241,14 @@ class Audit:
                     self.findings.add(finding)
 
     def _conclude_reading(self, shown: Shown | None, places: dict[Spot, Place]) -> None:
+        if shown is None or not self.ground.span.has_tenant(shown.key.partition("/")[0]):
+            return
         checked, finding = False, None
-        if shown is not None and shown.from_ms <= self.ground.now_ms < shown.to_ms:
+        if shown.whole and shown.from_ms <= self.ground.now_ms < shown.to_ms:
             checked, finding = judge(shown, places, self._settled, self.ground.pane_ms)
+        if finding is None and shown.faults:
+            text = f"{shown.where}: {'; '.join(shown.faults)}"
+            finding = Finding(What.READING_DIFFERENT, (shown.key, shown.from_ms), text, (), shown.name)
         self.account.readings += checked
         self.account.readings_unchecked += not checked
         if finding is not None:
@@ -276,9 +277,9 @@ class Audit:
 
     def _old(self, same_topic: bool, partition: int, offset: int, record_at_ms: int) -> bool:
         """Whether the record of a fact is older than what the log holds, or of another log."""
-        if offset < self.ground.earliest.get(partition, 0) and same_topic:
+        if same_topic and offset < self.ground.earliest.get(partition, 0):
             return True
         first_ms = self.first_record_ms.get(partition)
-        other = not same_topic or first_ms is None or record_at_ms < first_ms
+        other = first_ms is None or record_at_ms < first_ms
         self._other_log |= other
         return other

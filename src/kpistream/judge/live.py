@@ -1,10 +1,10 @@
-"""Live: the last readings against the sums of their windows.
+"""Live: the last readings against the sums of their windows, and their KPIs against their own sums.
 
 A reading is a view of one moment. It is checked when its window still runs and everything in the window is
 settled: any change since would have been published again. Not checked, and counted as such: readings that
 call themselves provisional, of windows that are over, of panes that are still moving, closed or outside
-the span, and of teams and tenants, whose sums depend on a roster that is no part of the log. KPIs
-are arithmetic on the sums of the same record and are not looked at.
+the span, and of teams and tenants, whose sums depend on a roster that is no part of the log. Whether
+the KPIs of a reading follow from the sums that it shows is checked always.
 """
 
 import json
@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from kpistream.judge.compare import Cell, Spot, compare
+from kpistream.judge.figures import wrong as wrong_figures
 from kpistream.judge.findings import NAMED, Finding, What
 from kpistream.judge.places import Place
 
@@ -28,18 +29,29 @@ class Shown(NamedTuple):
     from_ms: int
     to_ms: int
     sums: Cell
+    faults: tuple[str, ...]
+    """What does not follow from its own sums."""
+    whole: bool
+    """False: its sums are not checked against panes, whatever else holds."""
     partition: int
     offset: int
 
+    @property
+    def where(self) -> str:
+        """The record, for a finding."""
+        return f"{self.name} at [{self.partition}]@{self.offset}"
 
-def read(value: bytes) -> Shown | None:
-    """Read what a record of the readings says; None when it is of a sort that is not checked. Raises ValueError."""
+
+def read(name: str, value: bytes, partition: int, offset: int) -> Shown:
+    """Read a record of the readings. Raises ValueError when it is none."""
     try:
         told: dict[str, Any] = json.loads(value)
-        if told["provisional"] or not told["scope"].startswith(SCOPES):
-            return None
-        sums = cell(told["measures"])
-        return Shown(f"{told['tenant']}/{told['scope']}", "", told["from_ms"], told["to_ms"], sums, -1, -1)
+        key, sums = f"{told['tenant']}/{told['scope']}", cell(told["measures"])
+        whole = told["provisional"] is False and told["scope"].startswith(SCOPES)
+        faults = tuple(wrong_figures(told, sums))
+        if name != f"{key}/{told['window']}":
+            faults = (*faults, f"its key is not {key}/{told['window']}")
+        return Shown(key, name, told["from_ms"], told["to_ms"], sums, faults, whole, partition, offset)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a reading: {error!r}") from error
 
@@ -70,6 +82,5 @@ def judge(
     if verdict.exact:
         return True, None
     text = "; ".join(f"{each.measure} expected {each.expected}, shown {each.found}" for each in verdict.first)
-    where = f"{shown.name} at [{shown.partition}]@{shown.offset}: {text}"
     behind = tuple(seen for place in there for seen in place.events)[:NAMED]
-    return True, Finding(What.READING_DIFFERENT, spot, where, behind, shown.name)
+    return True, Finding(What.READING_DIFFERENT, spot, f"{shown.where}: {text}", behind, shown.name)
