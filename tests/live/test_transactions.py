@@ -60,6 +60,7 @@ def test_aborted_records_never_count_and_a_log_that_ends_with_a_mark_is_committe
         for role in (worker, second, sink):
             role.stop()
 
+        system.run("audit", "--live")
         seen = system.exact()
         assert seen.accepted == 600 and system.read("dead-letters") == []
         facts = sum(row["calls"] + row["deals_won"] + row["deals_lost"] + row["surveys"] for row in system.rows())

@@ -34,8 +34,8 @@ async def read_on(connection: Mapping[str, Any], topic: str, starts: Mapping[int
 
 
 async def bounds(connection: Mapping[str, Any], topic: str, partitions: int) -> tuple[dict[int, int], dict[int, int]]:
-    """First and end offset of every partition of a topic, as they are now."""
-    consumer = AIOKafkaConsumer(**connection, enable_auto_commit=False)
+    """First and end offset of every partition of a topic, as they are now; an open transaction is behind the end."""
+    consumer = AIOKafkaConsumer(**connection, enable_auto_commit=False, isolation_level="read_committed")
     await consumer.start()
     try:
         tps = [TopicPartition(topic, number) for number in range(partitions)]
@@ -50,13 +50,19 @@ async def read_between(
 ) -> AsyncIterator[Sequence[Any]]:
     """Records from `starts` to `ends` (exclusive, by partition), some of one partition at a time, in bounded memory.
 
+    Of transactions only those that were committed.
+
     Raises `ConfigError` when the log no longer holds the records that follow `starts`.
     """
     open_ = {TopicPartition(topic, number): end for number, end in ends.items() if starts[number] < end}
     if not open_:
         return
     consumer = AIOKafkaConsumer(
-        **connection, enable_auto_commit=False, auto_offset_reset="none", fetch_max_bytes=_FETCH_BYTES
+        **connection,
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        fetch_max_bytes=_FETCH_BYTES,
+        isolation_level="read_committed",
     )
     await consumer.start()
     try:
