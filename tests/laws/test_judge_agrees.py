@@ -5,7 +5,7 @@ same identities, revisions and digests, and the same cells once every move is re
 """
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -20,8 +20,11 @@ from kpistream.core.placing import REVISION_SHIFT, place
 from kpistream.errors import EventRejected
 from kpistream.judge.compare import Cells, Spot, cells_of_named, compare
 from kpistream.judge.contract import accept
-from kpistream.judge.recompute import TALK_SECONDS, WAIT_SECONDS, Raw, digest, identity, recompute
+from kpistream.judge.ground import astray, counting_ms, left_by, spot_of
+from kpistream.judge.recompute import TALK_SECONDS, WAIT_SECONDS, Raw, Recomputation, digest, identity, recompute
 from kpistream.judge.values import CURRENCIES
+from kpistream.log.records import first_timestamp_ms, hops
+from kpistream.log.topics import partition_of
 
 PANE_MS = 300_000
 NINE = 1_699_952_400_000
@@ -177,11 +180,8 @@ def engine(records: list[Raw]) -> tuple[list[str], Cells]:
 
 
 def judged(record: Raw) -> str:
-    try:
-        accept(record.value, record.timestamp_ms, record.headers)
-    except EventRejected as rejected:
-        return rejected.reason
-    return "accepted"
+    refused = Recomputation(PANE_MS).take(record)
+    return "accepted" if refused is None else refused.reason
 
 
 @settings(max_examples=400, deadline=None)
@@ -209,6 +209,55 @@ def test_judge_and_engine_give_one_identity_revision_and_digest(record: Raw) -> 
 
     assert identity(event) == placed.identity
     assert placed.rank & ((1 << 80) - 1) == event["revision"] << REVISION_SHIFT | digest(event)
+
+
+@settings(max_examples=400, deadline=None)
+@given(record=written())
+def test_judge_and_engine_give_one_place_and_name_one_place_that_was_left(record: Raw) -> None:
+    try:
+        placed = place(decode(record.value, record.timestamp_ms, record.headers), PANE_MS)
+    except EventRejected as rejected:
+        with pytest.raises(EventRejected, match=rejected.reason):
+            spot_of(accept(record.value, record.timestamp_ms, record.headers), PANE_MS)
+        return
+
+    event = accept(record.value, record.timestamp_ms, record.headers)
+    spot = spot_of(event, PANE_MS)
+    left = None if placed.retracts else left_by(event, PANE_MS)
+
+    assert spot == (placed.key, placed.start_ms)
+    assert placed.moved_from == (None if left == spot else left)
+
+
+TOLD = st.lists(
+    st.tuples(
+        st.sampled_from(["kpi-first-timestamp", "kpi-hop", "x"]),
+        st.sampled_from([b"", b"5", b"99999", b"1" * 20, b"-5", b" 5", b"5.0", b"\xd9\xa3", b"abc"]),
+    ),
+    max_size=4,
+)
+
+
+@given(headers=TOLD, timestamp_ms=st.integers(0, 10**13), partition=st.integers(0, 3))
+def test_judge_and_log_read_headers_alike(headers: list[tuple[str, bytes]], timestamp_ms: int, partition: int) -> None:
+    raw = Raw(partition, 0, timestamp_ms, None, None, headers)
+    record = Consumed("t", partition, 0, timestamp_ms, None, None, headers)
+
+    assert counting_ms(raw) == first_timestamp_ms(record)
+    away = partition != partition_of(b"acme/agent:ann", 4)
+    assert astray(raw, "acme/agent:ann", 4) == (away and hops(record) > 0)
+
+
+class Consumed(NamedTuple):
+    """A record as a consumer hands it over."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
 
 
 ABANDONED = {"outcome": "abandoned", "answered_by": None, "answered_at": None, "talk_ms": None, "direction": "inbound"}
@@ -248,6 +297,8 @@ EDGES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (CALL, {"unknown": "\ud800"}, "not-json"),
     (CALL, {"unknown": json.loads("[" * 200 + "]" * 200)}, "accepted"),
     (CALL, {"unknown": json.loads("[" * 201 + "]" * 201)}, "not-json"),
+    (RETRACTED, {"start_ms": NINE + PANE_MS}, "accepted"),
+    (RETRACTED, {"start_ms": NINE + 1}, "invalid-field"),
     (DEAL, {"currency": None}, "missing-field"),
     (DEAL, {"amount_minor": None, "currency": None}, "missing-field"),
     (DEAL, {"amount_minor": None, "currency": None, "outcome": "lost"}, "accepted"),

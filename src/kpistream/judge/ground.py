@@ -9,13 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from kpistream.errors import Reason
 from kpistream.judge.compare import Spot
 from kpistream.judge.contract import OWN_TIME, Event, scope
-from kpistream.judge.recompute import Raw
+from kpistream.judge.recompute import Raw, check_pane
 from kpistream.judge.routing import home
 from kpistream.judge.stored import Span
-from kpistream.judge.values import refuse
 
 OLDEST_LEAD_MS: Final = 300_000
 """How long before it happened a record of an event may have been appended: the contract's leeway."""
@@ -80,9 +78,8 @@ def astray(record: Raw, key: str, partitions: int) -> bool:
 
 def spot_of(event: Event, pane_ms: int) -> Spot:
     """Return where an event counts, or which place a retraction leaves. Raises EventRejected for no pane's start."""
+    check_pane(event, pane_ms)
     if event["type"] == "retracted":
-        if event["start_ms"] % pane_ms:
-            refuse(Reason.INVALID_FIELD, f"start_ms: {event['start_ms']} is no start of a pane")
         return f"{event['tenant']}/{event['scope']}", event["start_ms"]
     return _spot(event["tenant"], scope(event), event[OWN_TIME[event["type"]]], pane_ms)
 

@@ -14,9 +14,10 @@ from zlib import crc32
 
 import msgspec
 
-from kpistream.errors import EventRejected
+from kpistream.errors import EventRejected, Reason
 from kpistream.judge.compare import Behind, Cell, Cells, Spot
 from kpistream.judge.contract import FIELDS, KINDS, MOVED_FROM, OWN_TIME, Event, Fields, Headers, accept, scope
+from kpistream.judge.values import refuse
 
 TALK_SECONDS: Final = (
     *(0, 1, 2, 3, 5, 7, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 300, 360, 420, 480, 600, 720, 900),
@@ -85,6 +86,7 @@ class Recomputation:
         self.read += 1
         try:
             event = accept(record.value, record.timestamp_ms, record.headers)
+            check_pane(event, self.pane_ms)
         except EventRejected as refused:
             self.rejected[refused.reason.value] += 1
             return refused
@@ -150,6 +152,12 @@ def recompute(records: Iterable[Raw], pane_ms: int) -> Recomputation:
     for record in records:
         out.take(record)
     return out
+
+
+def check_pane(event: Event, pane_ms: int) -> None:
+    """Refuse a retraction that leaves no pane: its start is none of this pane size. Raises EventRejected."""
+    if event["type"] == "retracted" and event["start_ms"] % pane_ms:
+        refuse(Reason.INVALID_FIELD, f"start_ms: {event['start_ms']} is no start of a pane")
 
 
 def identity(event: Event) -> str:
