@@ -145,6 +145,11 @@ ROWS: list[tuple[str, Callable[[Town], None], dict[str, int]]] = [
     ("fact altered", lambda t: t.rewrite("kpi_facts", BOB, talk_ms="1"), {"fact-altered": 1}),
     ("fact retracted", lambda t: t.rewrite("kpi_facts", BOB, retracted="1"), {"fact-altered": 1}),
     ("fact of a higher rank", lambda t: t.rewrite("kpi_facts", BOB, rank="rank + 1"), {"fact-phantom": 1}),
+    (
+        "fact of a strange topic",
+        lambda t: t.rewrite("kpi_facts", BOB, event_id="'none'", topic="'other'"),
+        {"fact-phantom": 1},
+    ),
     ("fact of nobody", lambda t: t.rewrite("kpi_facts", BOB, event_id="'none'"), {"fact-phantom": 1}),
 ]
 
