@@ -54,11 +54,18 @@ class Spoiler:
             for tenant, scope, start_ms in places
         ]
 
-    def delete(self, table: str, number: int, more: str = "") -> None:
-        where = f"{self.places[number]} {more}"
-        self._store.command(f"ALTER TABLE {table} DELETE WHERE {where} SETTINGS mutations_sync = 2")
+    def delete(self, table: str, number: int) -> None:
+        self._store.command(f"ALTER TABLE {table} DELETE WHERE {self.places[number]} SETTINGS mutations_sync = 2")
 
-    def rewrite(self, table: str, number: int, **changes: str) -> None:
+    def restore(self, number: int, **changes: str) -> None:
+        """Nothing but an older row is there, as after a backup: the standing one is gone."""
+        self._store.command("CREATE TABLE backup AS kpi_panes ENGINE = Memory")
+        self.rewrite("kpi_panes", number, into="backup", **changes)
+        self.delete("kpi_panes", number)
+        self._store.command("INSERT INTO kpi_panes SELECT * FROM backup")
+        self._store.command("DROP TABLE backup")
+
+    def rewrite(self, table: str, number: int, into: str = "", **changes: str) -> None:
         """One more row, with some columns changed: the last of equal versions stands."""
         sql = (
             f"SELECT name FROM system.columns WHERE table = '{table}' AND database = currentDatabase() "
@@ -67,7 +74,7 @@ class Spoiler:
         names = [name for (name,) in self._store.query(sql)]
         listed, chosen = ", ".join(f"`{n}`" for n in names), ", ".join(changes.get(n, f"`{n}`") for n in names)
         where = f"{self.places[number]} LIMIT 1"
-        self._store.command(f"INSERT INTO {table} ({listed}) SELECT {chosen} FROM {table} FINAL WHERE {where}")
+        self._store.command(f"INSERT INTO {into or table} ({listed}) SELECT {chosen} FROM {table} FINAL WHERE {where}")
 
 
 def spoil_store(store: Store) -> dict[str, int]:
@@ -79,8 +86,7 @@ def spoil_store(store: Store) -> dict[str, int]:
     spoiler.rewrite("kpi_panes", 15, talk_ms="talk_ms + 7", version="version + 1000")
     spoiler.rewrite("kpi_panes", 20, version="version + bitShiftLeft(toUInt128(1), 97)")
     spoiler.rewrite("kpi_panes", 25, scope="'agent:nobody'")
-    spoiler.rewrite("kpi_panes", 30, calls="1", first_legs="1", version="version - 1")
-    spoiler.delete("kpi_panes", 30, "AND calls > 1")
+    spoiler.restore(30, calls="1", first_legs="1", version="version - 1")
     spoiler.rewrite("kpi_facts", 35, talk_ms="talk_ms + 1")
     spoiler.rewrite("kpi_facts", 40, event_id="'nobodys'")
     spoiler.delete("kpi_facts", 45)
