@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from kpistream import config as configuration
+from kpistream.audit_verbs import audit, repair
 from kpistream.dlq import dlq
 from kpistream.errors import ConfigError, EventRejected, KpistreamError, SinkUnavailable
 
@@ -360,52 +361,8 @@ def roster_merge(broker: str | None, store: str | None, **options: Any) -> None:
     _run(commands.roster_merge_command(_config(broker=broker, store=store), **options))
 
 
-def _audited(command: Any) -> Any:
-    """The options that audit and repair share."""
-    options = (
-        _broker,
-        _store,
-        click.option("--from", "from_", metavar="TIME", help="First pane: a date or RFC 3339 time, in --zone."),
-        click.option("--to", metavar="TIME", help="First pane that is not looked at."),
-        click.option("--zone", default="UTC", show_default=True, help="IANA zone of --from and --to."),
-        click.option("--tenant", help="Only this tenant."),
-        click.option("--live", is_flag=True, help="Also the changelog of live panes, and the last readings."),
-        click.option("--memory", "memory_mib", type=click.IntRange(1), default=512, show_default=True, help="MiB."),
-        click.option("--wait", "wait_s", type=float, default=120.0, show_default=True, help="Seconds, for the sink."),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-@cli.command(epilog="Example: kpistream audit --broker kafka:9092 --store http://default@clickhouse:8123/kpi --live")
-@_audited
-@click.option("--json", "as_json", is_flag=True, help="JSON.")
-def audit(broker: str | None, store: str | None, **options: Any) -> None:
-    """Compare history with the log, by an independent recomputation.
-
-    Reads only, while the system runs. Exits 1 when anything differs, or when worker or sink are behind.
-    """
-    from kpistream import audit_commands
-
-    code = _run(audit_commands.audit_command(_config(broker=broker, store=store), **options))
-    raise click.exceptions.Exit(code)
-
-
-@cli.command(
-    epilog="Example: kpistream repair --broker kafka:9092 --store http://default@clickhouse:8123/kpi --dry-run"
-)
-@_audited
-@click.option("--dry-run", is_flag=True, help="Say what would be written.")
-def repair(broker: str | None, store: str | None, **options: Any) -> None:
-    """Mend what an audit finds, through the log.
-
-    Sends events again, writes retractions, has rows computed again. Exits 1 when something cannot be mended so.
-    """
-    from kpistream import audit_commands
-
-    code = _run(audit_commands.repair_command(_config(broker=broker, store=store), **options))
-    raise click.exceptions.Exit(code)
+cli.add_command(audit)
+cli.add_command(repair)
 
 
 @cli.group(cls=_Ordered)
