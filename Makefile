@@ -33,8 +33,8 @@ live-tools: $(STAMP) ## install what the live tests need in addition: JDK, Maven
 	    default-jdk-headless maven kcat </dev/null; }
 	@$(BIN)/python -m tests.live.broker fetch
 
-bench: $(STAMP) ## measure throughput and latency on a real Kafka
-	@$(BIN)/python -m bench $(ARGS)
+bench: $(STAMP) ## measure on a real Kafka: everything, or one part: make bench ARGS="recovery --help"
+	@$(BIN)/python -m bench $(or $(ARGS),all)
 
 SEED :=
 SEEDS := $(or $(SEED),1)

@@ -1,0 +1,74 @@
+"""Group: what the broker knows about a consumer group: its members, and how far it has committed."""
+
+from typing import Any
+
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from bench import truth
+
+
+class Group:
+    """The workers' group and the topic that it reads."""
+
+    def __init__(self, bootstrap: str, group: str, topic: str) -> None:
+        self._bootstrap = bootstrap
+        self._group = group
+        self._topic = topic
+        self._admin = AdminClient({"bootstrap.servers": bootstrap})
+
+    def assigned(self) -> dict[str, set[int]]:
+        """Partitions of the topic by member id; empty while the group rebalances."""
+        found = self._admin.describe_consumer_groups([self._group])[self._group].result(timeout=30)
+        if found.state.name != "STABLE":
+            return {}
+        return {
+            member.member_id: {tp.partition for tp in member.assignment.topic_partitions if tp.topic == self._topic}
+            for member in found.members
+        }
+
+    def balanced(self, members: int, partitions: int) -> bool:
+        """True when so many members share all partitions."""
+        shares = self.assigned()
+        return (
+            len(shares) == members
+            and all(shares.values())
+            and sum(len(share) for share in shares.values()) == partitions
+        )
+
+    def committed(self) -> dict[int, int]:
+        """Committed offset by partition."""
+        asked: Any = ConsumerGroupTopicPartitions(self._group)
+        found = self._admin.list_consumer_group_offsets([asked])[self._group].result(timeout=30)
+        return {tp.partition: tp.offset for tp in found.topic_partitions if tp.topic == self._topic and tp.offset >= 0}
+
+    def behind(self, ends: dict[int, int]) -> int:
+        """Records before `ends` that are not committed."""
+        committed = self.committed()
+        return sum(max(0, end - committed.get(number, 0)) for number, end in ends.items())
+
+    def ends(self) -> dict[int, int]:
+        """End offset by partition."""
+        return truth.end_offsets(self._bootstrap, self._topic)
+
+
+class SinkStandIn:
+    """Commits, as a sink that keeps up would, so that tombstones do not wait. It stores nothing."""
+
+    def __init__(self, bootstrap: str, prefix: str) -> None:
+        self._topic = f"{prefix}panes"
+        self._bootstrap = bootstrap
+        self._consumer = Consumer(
+            {"bootstrap.servers": bootstrap, "group.id": f"{prefix}-sink", "enable.auto.commit": False}
+        )
+
+    def commit(self) -> None:
+        """Commit the end of the pane topic as it is now."""
+        ends = truth.end_offsets(self._bootstrap, self._topic)
+        offsets = [TopicPartition(self._topic, number, end) for number, end in ends.items() if end]
+        if offsets:
+            self._consumer.commit(offsets=offsets, asynchronous=False)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._consumer.close()
