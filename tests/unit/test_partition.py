@@ -592,3 +592,26 @@ def test_every_assignment_of_one_process_writes_under_keys_of_its_own():
         "P/acme/agent:ada/0/300000#w1.1/0.1",
     ]
     assert keys_gone(part.snapshot(None)) == [first.changelog[0][0]]
+
+
+def test_recovery_joins_records_of_one_place_and_knows_every_home_of_an_identity():
+    """Taken over whole, joined to what is there, or joined by chunks: the panes and what is known of them are one."""
+    later = Place(ADA, PANE)
+    first, second = (Partition(3, PartitionSettings(name, PANE)) for name in ("w1", "w2"))
+    split = Partition(3, PartitionSettings("w3", PANE, chunk_bytes=60))
+    fed(first, event("acme/pbx/call/1"), event("acme/pbx/call/2", talk_ms=10))
+    fed(second, event("acme/pbx/call/2", revision=1, talk_ms=20), event("acme/pbx/call/1", later))
+    fed(split, *(event(f"acme/pbx/call/{n}", Place(BOB, 0)) for n in range(3, 9)))
+    other = Partition(3, PartitionSettings("w4", PANE))
+
+    for offset, (key, value) in enumerate(r for part in (first, second, split) for r in part.snapshot(None).changelog):
+        other.recover(offset, key, value)
+    other.recovered(other.persisted + 1)
+
+    assert talk(other) == {ADA_FIRST: 1020, later: 1000, Place(BOB, 0): 6000}
+    assert fed(other, event("acme/pbx/call/1", Place(BOB, PANE), revision=1)) == [Outcome.CORRECTED]
+    rank = rank_of(1, 1, 7)
+    assert set(other.snapshot(None).retractions) == {
+        Retraction("acme/pbx/call/1", rank, ADA_FIRST),
+        Retraction("acme/pbx/call/1", rank, later),
+    }
