@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from bench import latency, machine, page, runs, throughput
+from bench import latency, machine, page, recovery, restart, runs, throughput
 from bench.parts import PARTS
 from bench.say import say
 from tests.live.broker import Broker, missing
@@ -78,6 +78,34 @@ def latency_command(**options: Any) -> None:
             say(f"latency: {rate} events/s over {agents} agents for {options['seconds']} s")
             measured.append(latency.measure(broker, latency.Load(rate, options["seconds"], agents)))
     keep("latency", options, measured)
+
+
+@bench.command("recovery")
+@click.option("--agents", default=100_000, show_default=True, help="Agents with a day of panes.")
+@click.option("--calls", default=60, show_default=True, help="Calls of each agent in its eight hours.")
+@click.option("--workers", default="1,2", show_default=True, help="Workers that recover it together, for each run.")
+@results_option
+def recovery_command(**options: Any) -> None:
+    """From process start to recovered, with a day of panes in the changelog; memory."""
+    measured = []
+    with kafka() as broker:
+        for workers in map(int, options["workers"].split(",")):
+            measured.append(recovery.measure(broker, recovery.Day(options["agents"], options["calls"], workers)))
+    keep("recovery", options, measured)
+
+
+@bench.command("restart")
+@click.option("--workers", default=3, show_default=True, help="Workers that are restarted one by one.")
+@click.option("--agents", default=300, show_default=True, help="Agents; each has a call every second.")
+@click.option("--memberships", default="static,dynamic", show_default=True, help="Which, comma separated.")
+@results_option
+def restart_command(**options: Any) -> None:
+    """Longest time without readings for one agent during a rolling restart."""
+    with kafka() as broker:
+        kinds = options["memberships"].split(",")
+        rollings = [restart.Rolling(options["workers"], options["agents"], kind == "static") for kind in kinds]
+        measured = [restart.measure(broker, rolling) for rolling in rollings]
+    keep("restart", options, measured)
 
 
 @bench.command("all")

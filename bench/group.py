@@ -1,11 +1,18 @@
 """Group: what the broker knows about a consumer group: its members, and how far it has committed."""
 
-from typing import Any
+from typing import Any, Final
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from bench import truth
+
+_NOT_YET: Final = (
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.GROUP_ID_NOT_FOUND,
+)
 
 
 class Group:
@@ -19,8 +26,8 @@ class Group:
 
     def assigned(self) -> dict[str, set[int]]:
         """Partitions of the topic by member id; empty while the group rebalances."""
-        found = self._admin.describe_consumer_groups([self._group])[self._group].result(timeout=30)
-        if found.state.name != "STABLE":
+        found = _answer(self._admin.describe_consumer_groups([self._group])[self._group])
+        if found is None or found.state.name != "STABLE":
             return {}
         return {
             member.member_id: {tp.partition for tp in member.assignment.topic_partitions if tp.topic == self._topic}
@@ -39,7 +46,9 @@ class Group:
     def committed(self) -> dict[int, int]:
         """Committed offset by partition."""
         asked: Any = ConsumerGroupTopicPartitions(self._group)
-        found = self._admin.list_consumer_group_offsets([asked])[self._group].result(timeout=30)
+        found = _answer(self._admin.list_consumer_group_offsets([asked])[self._group])
+        if found is None:
+            return {}
         return {tp.partition: tp.offset for tp in found.topic_partitions if tp.topic == self._topic and tp.offset >= 0}
 
     def behind(self, ends: dict[int, int]) -> int:
@@ -50,6 +59,16 @@ class Group:
     def ends(self) -> dict[int, int]:
         """End offset by partition."""
         return truth.end_offsets(self._bootstrap, self._topic)
+
+
+def _answer(future: Any) -> Any:
+    """What the broker says; None while it does not know the group yet."""
+    try:
+        return future.result(timeout=30)
+    except KafkaException as error:
+        if error.args[0].code() not in _NOT_YET:
+            raise
+        return None
 
 
 class SinkStandIn:

@@ -47,6 +47,13 @@ class _Reading(msgspec.Struct):
 
 
 _decode: Final = msgspec.json.Decoder(_Reading).decode
+
+
+def calls_shown(value: bytes) -> int:
+    """Calls in a reading."""
+    return _decode(value).measures.calls
+
+
 _decode_pane: Final = msgspec.msgpack.Decoder(
     tuple[msgspec.Raw, str, int, int, msgspec.Raw, list[int | str], msgspec.Raw]
 ).decode
@@ -143,7 +150,7 @@ class Watch:
 
     def _take_reading(self, message: Message, now_s: float) -> None:
         agent = (message.key() or b"").split(b"/")[1].removeprefix(b"agent:").decode()
-        self.shown.seen(agent, _decode(message.value() or b"").measures.calls, now_s)
+        self.shown.seen(agent, calls_shown(message.value() or b""), now_s)
 
 
 def measure(broker: Broker, load: Load) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bench import latency, machine, throughput
+from bench import latency, machine, recovery, restart, throughput
 
 ROOT: Final = Path(__file__).resolve().parent
 
@@ -43,5 +43,7 @@ PARTS: Final = {
     for part in (
         Part("throughput", throughput.shown),
         Part("latency", latency.shown),
+        Part("recovery", recovery.shown),
+        Part("restart", restart.shown),
     )
 }

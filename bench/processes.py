@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -21,22 +22,23 @@ WAIT_LIMIT_S: Final = 300.0
 class WorkerProcess:
     """One `kpistream worker`. A context manager: at its end the process is gone."""
 
-    def __init__(self, broker: str, prefix: str, **settings: object) -> None:
-        """`settings` become `KPISTREAM_*` variables."""
+    def __init__(self, broker: str, prefix: str, *options: str, **settings: object) -> None:
+        """`options` go before the verb; `settings` become `KPISTREAM_*` variables."""
         chosen = {"broker": broker, "topic_prefix": prefix, "group": prefix, "metrics_port": -1, **settings}
         environment = {name: value for name, value in os.environ.items() if not name.startswith("KPISTREAM_")}
         environment.update({f"KPISTREAM_{name.upper()}": str(value) for name, value in chosen.items()})
         self.began_s = time.perf_counter()
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from kpistream.cli import main; main()", "worker"],
+            [sys.executable, "-c", "from kpistream.cli import main; main()", *options, "worker"],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
-        self._said: list[bytes] = []
+        self._said: deque[bytes] = deque()
         assert self._process.stderr is not None
-        threading.Thread(target=self._listen, args=(self._process.stderr,), daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, args=(self._process.stderr,), daemon=True)
+        self._listener.start()
 
     @property
     def pid(self) -> int:
@@ -62,9 +64,14 @@ class WorkerProcess:
         if self._process.wait(STOP_LIMIT_S):
             raise RuntimeError(f"a worker ended with {self._process.returncode} after SIGTERM\n{self.end_of_log()}")
 
+    @property
+    def said(self) -> str:
+        """Its log so far."""
+        return b"".join(self._said).decode(errors="replace")
+
     def end_of_log(self) -> str:
         """The last lines it said."""
-        return b"".join(self._said[-30:]).decode(errors="replace")
+        return "\n".join(self.said.splitlines()[-30:])
 
     def __enter__(self) -> Self:
         return self
@@ -80,10 +87,11 @@ class WorkerProcess:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        self._listener.join()
 
     def _listen(self, stream: IO[bytes]) -> None:
-        for line in stream:
-            self._said.append(line)
+        with stream:
+            self._said.extend(stream)
 
 
 def cpu_s(pid: int) -> float:

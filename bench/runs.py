@@ -68,11 +68,11 @@ ENGINES: Final = {
 }
 
 
-async def make_topics(bootstrap: str, specs: tuple[TopicSpec, ...]) -> None:
+async def make_topics(bootstrap: str, specs: tuple[TopicSpec, ...], partitions: int = PARTITIONS) -> None:
     """Make topics with the code behind `kpistream topics apply`, and wait until the broker serves them."""
     admin = await log_admin.connect({"bootstrap_servers": bootstrap})
     try:
-        await log_admin.apply_topics(admin, specs, PARTITIONS, 1)
+        await log_admin.apply_topics(admin, specs, partitions, 1)
         faults = await log_admin.settled_faults(admin, specs)
     finally:
         await admin.close()

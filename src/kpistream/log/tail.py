@@ -11,10 +11,15 @@ from kpistream.errors import ConfigError
 _AT_ONCE: Final = 5000
 _FETCH_BYTES: Final = 16 << 20
 
+_FETCH_WAIT_MS: Final = 20
+"""The question for the end waits at the broker behind the fetch before it."""
+
 
 async def read_on(connection: Mapping[str, Any], topic: str, starts: Mapping[int, int]) -> dict[int, list[Any]]:
     """All records from `starts` (offset by partition) to the end as it is when this returns."""
-    consumer = AIOKafkaConsumer(**connection, enable_auto_commit=False, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(
+        **connection, enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=_FETCH_WAIT_MS
+    )
     out: dict[int, list[Any]] = {number: [] for number in starts}
     try:
         await consumer.start()

@@ -31,7 +31,7 @@ from kpistream.stream.decode import Decoder, Intake, slices
 from kpistream.stream.flush import Flusher, FlushPorts, FlushSettings
 from kpistream.stream.standing import Standing
 from kpistream.stream.state import Shard
-from kpistream.stream.teams import Teams
+from kpistream.stream.teams import Member, Teams
 from kpistream.stream.ticker import Ticker, TickerPorts, add_counts
 from kpistream.stream.transport import BatchConsumer
 
@@ -99,7 +99,8 @@ class Worker:
         tickers.agent_cap = settings.agent_metrics
         self.ticker = Ticker(self.shards, settings.live, tickers)
         keep_ms = settings.partition.horizon_ms
-        self.teams = Teams(settings.live, tickers, settings.partition.pane_ms, keep_ms, settings.teams_group)
+        member = Member(settings.teams_group, settings.app.instance)
+        self.teams = Teams(settings.live, tickers, settings.partition.pane_ms, keep_ms, member)
         self.standing = Standing(self.shards, metrics, self._end_of, clocks.now_ms, clocks.steady_s)
         self.standing.limit_s = settings.stall_timeout_s
         self.health = health or Health("worker", clocks.steady_s)

@@ -7,6 +7,7 @@ the batch of one fetch) and one table (recovered by joining, never written throu
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from socket import gethostname
 from tempfile import gettempdir
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from yarl import URL
 from kpistream.core.partition import PartitionSettings
 from kpistream.errors import ConfigError
 from kpistream.log.topics import Topics
-from kpistream.stream.state import PaneTable, Shards
+from kpistream.stream.state import PaneTable, PaneTables, Shards
 from kpistream.stream.transport import BatchTransport, CommitListener
 
 _SETTINGS: Final[dict[str, Any]] = {
@@ -36,6 +37,7 @@ _SETTINGS: Final[dict[str, Any]] = {
     "consumer_max_fetch_size": 1 << 20,
     "consumer_auto_offset_reset": "earliest",
     "agent_supervisor": CrashingSupervisor,
+    "TableManager": PaneTables,
     "web_enabled": False,
     "worker_redirect_stdouts": False,
 }
@@ -90,6 +92,8 @@ def make_app(
         broker_session_timeout=float(settings.session_timeout_s),
         broker_heartbeat_interval=settings.session_timeout_s / 5,
         consumer_group_instance_id=settings.instance or None,
+        # Faust asserts that an assignment names it: a static member may come back on another host.
+        canonical_url=URL(f"http://{settings.instance or gethostname()}"),
         datadir=Path(gettempdir()) / f"kpistream-{settings.group}",  # Faust wants one; nothing is kept there
         **_SETTINGS,
     )

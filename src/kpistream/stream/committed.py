@@ -4,18 +4,22 @@ Records of an aborted transaction are no events. Marks of transactions take offs
 the thread says from where to where each fetch has read.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from faust.types import TP
 
 from kpistream.stream.fetching import RecordThread
+
+FETCH_WAIT_MS: Final = 100
+"""How long a fetch may wait at the broker for something to read. The broker answers what is asked on one connection in
+order: a question about offsets, and a fetch of partitions that were left out of this one, wait as long."""
 
 Step = tuple[int, int]
 """From where to where a fetch has read."""
 
 
 class CommittedThread(RecordThread):
-    """Faust's consumer thread, reading committed records only."""
+    """Faust's consumer thread, reading committed records only, with a short wait for a fetch."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         # Faust ties the isolation level to its own transactions (faust/transport/drivers/aiokafka.py,
@@ -23,6 +27,9 @@ class CommittedThread(RecordThread):
         consumer = super()._create_worker_consumer(transport)
         assert hasattr(consumer, "_isolation_level"), "aiokafka keeps its isolation level elsewhere now"
         consumer._isolation_level = "read_committed"
+        # Fixed upstream, in the same place, at 1,500 ms.
+        assert consumer._fetch_max_wait_ms > FETCH_WAIT_MS
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         self._steps: dict[TP, Step] = {}
         return consumer
 

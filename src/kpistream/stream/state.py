@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 from faust.stores import memory
+from faust.tables import TableManager
 from faust.tables.table import Table
 from faust.types import TP
 
@@ -232,3 +233,12 @@ class PaneTable(Table[bytes, bytes]):
         store.assigned = app.listener.assigned
         store.panes_topic, store.connection = self.changelog_topic.get_topic_name(), app.connection
         return store
+
+
+class PaneTables(TableManager):
+    """Faust's, without its sleep of a second: the one table is there before the application starts."""
+
+    async def on_start(self) -> None:
+        """Register the table and start recovery."""
+        await self._update_channels()
+        await self.recovery.start()

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from sys import intern
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from kpistream.core.targets import TENANT_SCOPE, team_scope
 from kpistream.core.windows import Window, window_at
 from kpistream.log.records import Outgoing
 from kpistream.log.tail import read_on
+from kpistream.stream.committed import FETCH_WAIT_MS
 from kpistream.stream.fetching import getmany
 from kpistream.stream.judging import TEAM_KINDS, Bench
 from kpistream.stream.live import LiveWindows, Slot
@@ -38,6 +40,15 @@ _SLICE: Final = 1000
 _Sum = tuple[str, str, int, bytes, list[int]]
 _decode: Final = msgspec.msgpack.Decoder(_Sum, strict=False).decode
 """A sum too large for an integer of msgpack is written as text; it becomes the integer again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Which group follows the topic, and as whom."""
+
+    group: str
+    instance: str
+    """Static member name: a restart within the session timeout moves no partition. Empty: dynamic."""
 
 
 class TeamSums:
@@ -114,12 +125,12 @@ def _tally(items: list[int]) -> Tally:
 class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
     """Follows the team-panes topic and publishes readings and alerts of teams."""
 
-    def __init__(self, settings: Settings, ports: TickerPorts, pane_ms: int, keep_ms: int, group: str) -> None:
+    def __init__(self, settings: Settings, ports: TickerPorts, pane_ms: int, keep_ms: int, member: Member) -> None:
         self._settings = settings
         self._ports = ports
         self._pane_ms = pane_ms
         self._keep_ms = keep_ms
-        self._group = group
+        self._member = member
         self._sums: dict[int, TeamSums] = {}
         self._consumer: AIOKafkaConsumer | None = None
 
@@ -127,7 +138,9 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
         """Follow the topic until cancelled."""
         self._consumer = AIOKafkaConsumer(
             **self._ports.connection,
-            group_id=self._group,
+            group_id=self._member.group,
+            group_instance_id=self._member.instance or None,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             partition_assignment_strategy=[RangePartitionAssignor],
