@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from bench import latency, machine, page, recovery, restart, runs, throughput
+from bench import backlog, latency, machine, page, recovery, restart, runs, soak, throughput, workers
 from bench.parts import PARTS
 from bench.say import say
 from tests.live.broker import Broker, missing
@@ -106,6 +106,56 @@ def restart_command(**options: Any) -> None:
         rollings = [restart.Rolling(options["workers"], options["agents"], kind == "static") for kind in kinds]
         measured = [restart.measure(broker, rolling) for rolling in rollings]
     keep("restart", options, measured)
+
+
+@bench.command("workers")
+@click.option("--events", default=1_000_000, show_default=True, help="Records that they drain together.")
+@click.option("--workers", "counts", default="1,2,3", show_default=True, help="How many workers, for each run.")
+@click.option("--rounds", default=3, show_default=True, help="Runs of each, in turn.")
+@results_option
+def workers_command(**options: Any) -> None:
+    """Throughput with several workers that share the partitions."""
+    measured = []
+    with kafka() as broker:
+        for number in range(options["rounds"]):
+            for count in map(int, options["counts"].split(",")):
+                measured.append(workers.measure(broker, workers.Team(count, options["events"]), number))
+    options["workers"] = options.pop("counts")
+    keep("workers", options, measured)
+
+
+@bench.command("backlog")
+@click.option("--events", default=10_000_000, show_default=True, help="Records of the backlog.")
+@click.option("--agents", default=500, show_default=True, help="Agents.")
+@click.option("--span-hours", default=48, show_default=True, help="Time over which the records were appended.")
+@click.option("--horizon-hours", default=6, show_default=True, help="How long panes stay live.")
+@click.option("--allowed-percent", default=10, show_default=True, help="Growth after the live set is full; more fails.")
+@results_option
+def backlog_command(**options: Any) -> None:
+    """Memory while a backlog of two days is drained."""
+    sizes = {name: options[name] for name in ("events", "agents", "span_hours", "horizon_hours")}
+    with kafka() as broker:
+        measured = backlog.measure(broker, backlog.Drain(**sizes))
+    keep("backlog", options, measured)
+    if measured["growth_mb"] > measured["full_mb"] * options["allowed_percent"] / 100:
+        raise click.ClickException(f"memory grew by {measured['growth_mb']:.1f} MB after the live set was full")
+
+
+@bench.command("soak")
+@click.option("--minutes", default=30.0, show_default=True, help="How long.")
+@click.option("--events-per-second", default=500, show_default=True, help="Pace.")
+@click.option("--agents", default=500, show_default=True, help="Agents.")
+@click.option("--horizon-hours", default=1, show_default=True, help="How long panes stay live.")
+@click.option("--allowed-mb-per-hour", default=50, show_default=True, help="Slope of memory; more fails.")
+@results_option
+def soak_command(**options: Any) -> None:
+    """Slope of memory of a worker whose live set is full."""
+    sizes = {name: options[name] for name in ("minutes", "events_per_second", "agents", "horizon_hours")}
+    with kafka() as broker:
+        measured = soak.measure(broker, soak.Soak(**sizes))
+    keep("soak", options, measured)
+    if measured["slope_mb_per_hour"] > options["allowed_mb_per_hour"]:
+        raise click.ClickException(f"memory grows by {measured['slope_mb_per_hour']:.1f} MB an hour")
 
 
 @bench.command("all")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bench import latency, machine, recovery, restart, throughput
+from bench import backlog, latency, machine, recovery, restart, soak, throughput, workers
 
 ROOT: Final = Path(__file__).resolve().parent
 
@@ -45,5 +45,8 @@ PARTS: Final = {
         Part("latency", latency.shown),
         Part("recovery", recovery.shown),
         Part("restart", restart.shown),
+        Part("workers", workers.shown),
+        Part("backlog", backlog.shown),
+        Part("soak", soak.shown),
     )
 }

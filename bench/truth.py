@@ -121,8 +121,13 @@ def cells_of_worker(bootstrap: str, prefix: str) -> Cells:
         place = scope.partition("/agent:")[2], start_ms // 1000
         if int.from_bytes(version, "big") > versions.get(place, -1):
             versions[place] = int.from_bytes(version, "big")
-            cells[place] = flat(named(dict(zip(sums[::2], sums[1::2], strict=True))))
+            cells[place] = cell(sums)
     return cells
+
+
+def cell(sums: list[Any]) -> dict[str, int]:
+    """Sums by name of a flat tally: number, value, number, value."""
+    return flat(named({int(number): int(value) for number, value in zip(sums[::2], sums[1::2], strict=True)}))
 
 
 def flat(measures: dict[str, Any]) -> dict[str, int]:

@@ -69,6 +69,13 @@ def calls(workload: Workload) -> Iterator[tuple[bytes, bytes]]:
         yield key, value
 
 
+def timed_calls(workload: Workload) -> Iterator[tuple[bytes, bytes, int]]:
+    """The records of `calls`, each with the time at which it was appended: when its call ended."""
+    begin_ms = workload.end_ms - workload.span_ms
+    for number, (key, value) in enumerate(calls(workload)):
+        yield key, value, begin_ms + number * workload.span_ms // workload.events
+
+
 def call(chance: random.Random, agent: str, ended_ms: int, refused: bool = False) -> bytes:
     """One call of an agent."""
     outbound, connected = chance.random() < 0.6, chance.random() < 0.7
@@ -111,8 +118,11 @@ def time_text(at_ms: int) -> str:
     return f"{text}{rest_ms // 1000:02}.{rest_ms % 1000:03}Z"
 
 
-def produce(bootstrap: str, topic: str, records: Iterable[tuple[bytes, bytes]]) -> int:
-    """Append the records, partitioned by key as a Java producer does it; how many bytes the values were."""
+def produce(bootstrap: str, topic: str, records: Iterable[tuple[bytes, bytes] | tuple[bytes, bytes, int]]) -> int:
+    """Append the records (key, value and perhaps a timestamp), partitioned by key as a Java producer does it.
+
+    Returns how many bytes the values were.
+    """
     producer = Producer(
         {
             "bootstrap.servers": bootstrap,
@@ -125,10 +135,10 @@ def produce(bootstrap: str, topic: str, records: Iterable[tuple[bytes, bytes]]) 
         }
     )
     size = 0
-    for number, (key, value) in enumerate(records):
+    for number, (key, value, *timestamp_ms) in enumerate(records):
         while True:
             try:
-                producer.produce(topic, value, key)
+                producer.produce(topic, value, key, timestamp=timestamp_ms[0] if timestamp_ms else 0)
                 break
             except BufferError:
                 producer.poll(0.1)

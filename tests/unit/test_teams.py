@@ -45,3 +45,18 @@ def test_panes_that_no_window_reaches_are_forgotten() -> None:
     assert sums.panes_of("acme/tenant") == {PANE: {CALLS: 1}}
     put(sums, "ada", PANE, 1, {CALLS: 9})
     assert sums.panes_of("acme/tenant") == {PANE: {CALLS: 1}}
+
+
+def test_pane_that_no_window_can_reach_is_not_held_when_it_comes_late() -> None:
+    """A backlog is read in the order of its time, and most of it is older than any window."""
+    sums = TeamSums(Settings(), PANE)
+    put(sums, "ann", 0, 1, {CALLS: 1})
+    sums.forget_before(10 * PANE)
+
+    put(sums, "ann", PANE, 1, {CALLS: 1})
+    put(sums, "ann", 10 * PANE, 1, {CALLS: 1})
+
+    assert sums.panes_of("acme/tenant") == {10 * PANE: {CALLS: 1}}
+    assert sums.changed == {
+        (key, start_ms) for key in ("acme/tenant", "acme/team:unassigned") for start_ms in (0, 10 * PANE)
+    }

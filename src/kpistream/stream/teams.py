@@ -70,8 +70,10 @@ class TeamSums:
         self._forget_at_ms = 0
 
     def put(self, value: bytes) -> None:
-        """Take one record; an older version than the one that stands is ignored."""
+        """Take one record; an older version than the one that stands is ignored, and a pane that is forgotten."""
         tenant, scope, start_ms, version, sums = _decode(value)
+        if start_ms < self._forget_at_ms - self._pane_ms:
+            return  # else a backlog of years would be held until the next look
         key = f"{tenant}/{scope}"
         held = self._held.setdefault(start_ms, {})
         old_value = held.get(key)
