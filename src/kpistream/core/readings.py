@@ -2,7 +2,7 @@
 
 A reading is a view of a tally at a moment: measures by name, every KPI with what it was made of, and
 where each target stands. It is never added and never the source of another number. `Pacer` decides when
-a changed reading goes out: at once after a quiet second, then at most once a second.
+a changed reading goes out: at once after a quiet half second, then at most twice a second.
 """
 
 from collections import deque
@@ -129,7 +129,9 @@ def decode_reading(value: bytes) -> Reading:
     return _decode(value)
 
 
-PACE_MS: Final = 1000
+PACE_MS: Final = 500
+"""Half a second makes few more readings than a second: somebody with a call every second has 0.90 a second instead of
+0.73, somebody with a call every ten seconds as many as before. It takes half a second off the tail."""
 Paced = TypeVar("Paced", bound=Hashable)
 
 

@@ -38,7 +38,7 @@ from kpistream.stream.transport import BatchConsumer
 log = logging.getLogger(__name__)
 
 _SINK_POLL_S = 2.0
-_TICK_S = 0.2
+_TICK_S = 0.1
 _TICK_BEHIND_S = 0.01
 _STOP_LIMIT_S = 8.0
 _LOOPS_STOP_LIMIT_S = 1.5
