@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from bench import backlog, latency, machine, page, recovery, restart, runs, soak, throughput, workers
+from bench import backlog, latency, machine, page, quix, recovery, restart, runs, soak, throughput, workers
 from bench.parts import PARTS
 from bench.say import say
 from tests.live.broker import Broker, missing
@@ -156,6 +156,17 @@ def soak_command(**options: Any) -> None:
     keep("soak", options, measured)
     if measured["slope_mb_per_hour"] > options["allowed_mb_per_hour"]:
         raise click.ClickException(f"memory grows by {measured['slope_mb_per_hour']:.1f} MB an hour")
+
+
+@bench.command("quix")
+@click.option("--events", default=200_000, show_default=True, help="Records that both work off.")
+@click.option("--rounds", default=3, show_default=True, help="Runs of each, in turn.")
+@results_option
+def quix_command(**options: Any) -> None:
+    """Quix Streams beside the worker, without a fault and after kill -9; installs it in an environment of its own."""
+    with kafka() as broker:
+        measured = quix.measure(broker, quix.Comparison(options["events"], options["rounds"]))
+    keep("quix", options, measured)
 
 
 @bench.command("all")

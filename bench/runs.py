@@ -33,6 +33,11 @@ class Engine:
     """The sums that it keeps; empty: all."""
     slow: bool = False
     """Works off only the first part of the events."""
+    python: str = sys.executable
+    """Interpreter; that of another environment for an engine that does not go with ours."""
+    environment: tuple[tuple[str, str], ...] = ()
+    letters: Callable[[str, str], int] = truth.dead_letters
+    """How many records it has refused, by prefix."""
 
 
 def worker_topics(prefix: str, events: str) -> tuple[TopicSpec, ...]:
@@ -91,7 +96,7 @@ class Wanted:
 
 def run(broker: Broker, engine: Engine, wanted: Wanted, number: int) -> dict[str, Any]:
     """One run of one engine. Raises RuntimeError when it fails or its totals are wrong."""
-    prefix = f"bench-{engine.name}-{number}."
+    prefix = f"bench-{engine.name.replace(', ', '-')}-{number}."
     specs = engine.topics(prefix, wanted.events)
     asyncio.run(make_topics(broker.bootstrap, specs))
     job = Job(broker.bootstrap, wanted.events, prefix, truth.end_offsets(broker.bootstrap, wanted.events))
@@ -100,7 +105,7 @@ def run(broker: Broker, engine: Engine, wanted: Wanted, number: int) -> dict[str
     found = engine.cells(broker.bootstrap, prefix)
     want = truth.kept(wanted.cells, engine.keeps) if engine.keeps else wanted.cells
     fault = truth.difference(want, found)
-    refused = truth.dead_letters(broker.bootstrap, prefix)
+    refused = engine.letters(broker.bootstrap, prefix)
     if refused != wanted.refused:
         fault = f"{refused} dead letters, must be {wanted.refused}; {fault}"
     if fault:
@@ -119,13 +124,18 @@ def run(broker: Broker, engine: Engine, wanted: Wanted, number: int) -> dict[str
 
 def _process(engine: Engine, job: Job) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", engine.module, job.to_json()],
+        [engine.python, "-m", engine.module, job.to_json()],
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
-        env=dict(os.environ, PYTHONHASHSEED="0"),
+        env=dict(os.environ, PYTHONHASHSEED="0", **dict(engine.environment)),
     )
+    return result_of(engine.name, done)
+
+
+def result_of(name: str, done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """What an engine's process has said at its end. Raises RuntimeError when it failed."""
     results = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if done.returncode or not results:
-        raise RuntimeError(f"{engine.name} ended with {done.returncode}\n{done.stderr[-3000:]}")
+        raise RuntimeError(f"{name} ended with {done.returncode}\n{done.stderr[-3000:]}")
     return dict(json.loads(results[-1].removeprefix("RESULT ")))

@@ -53,10 +53,15 @@ def prepare(broker: Broker, workload: Workload, events: int) -> runs.Wanted:
     topics = Topics(f"bench-{events}.")
     specs = tuple(spec for spec in topics.specs() if spec.name == topics.events)
     asyncio.run(runs.make_topics(broker.bootstrap, specs))
-    size = produce(broker.bootstrap, topics.events, itertools.islice(calls(workload), events))
-    cells, refused = truth.expected(broker.bootstrap, topics.events)
-    say(f"{events:,} records of {size // events} bytes in {topics.events}: {len(cells):,} panes, {refused} to refuse")
-    return runs.Wanted(topics.events, cells, refused)
+    return fill(broker, workload, topics.events, events)
+
+
+def fill(broker: Broker, workload: Workload, topic: str, events: int) -> runs.Wanted:
+    """Produce into a topic that is there."""
+    size = produce(broker.bootstrap, topic, itertools.islice(calls(workload), events))
+    cells, refused = truth.expected(broker.bootstrap, topic)
+    say(f"{events:,} records of {size // events} bytes in {topic}: {len(cells):,} panes, {refused} to refuse")
+    return runs.Wanted(topic, cells, refused)
 
 
 def shown(results: list[dict[str, Any]]) -> list[str]:
