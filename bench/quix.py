@@ -170,7 +170,6 @@ def killed_worker(broker: Broker, workload: Workload) -> dict[str, Any]:
         kill_at_half(group, ends, first.kill)
     with WorkerProcess(broker.bootstrap, prefix, session_timeout_s=6) as second:
         wait_for("everything is committed", lambda: second.check() or group.behind(ends) == 0, _LIMIT_S)
-        second.stop()
     found = truth.cells_of_worker(broker.bootstrap, prefix)
     result = verdict("kpistream", wanted, found, truth.dead_letters(broker.bootstrap, prefix))
     if result["lost"] or result["double"]:
