@@ -8,18 +8,19 @@ from typing import Any
 
 RESULTS = Path(__file__).resolve().parents[2] / "bench" / "faults.json"
 
-_INTRODUCTION = """Faults played against workers and sinks on a real Apache Kafka while mixed traffic flows:
-duplicates, two contents of one revision, corrections, moves in chains and in any order, deals taken back, surveys days
-late, bad records, records on a wrong partition. A seed says how many roles run, which faults come and in which order;
-`make faults SEED=7` plays one again, `make faults SEEDS=1..100` many. After each seed everything must have been
-committed to the end, every role must have stopped in order, every cell of the store must equal an independent
-recomputation from the raw topic (0 lost, 0 double, 0 phantom, 0 different), and dead letters must be exactly those
-expected.
+_INTRODUCTION = """\
+Faults played against workers and sinks on a real Apache Kafka while mixed traffic flows: duplicates, two contents of
+one revision, corrections, moves in chains and in any order, deals taken back, surveys days late, bad records, records
+on a wrong partition. A seed says how many roles run, which faults come and in which order; `make faults SEED=7` plays
+one again, `make faults SEEDS=1..100` many. New faults change what a seed plays: the same ones again are `make faults
+SEED=7 ARGS="--strikes worker-zombie,store-down"`. After each seed everything must have been committed to the end,
+every role must have stopped in order, every cell of the store must equal an independent recomputation from the raw
+topic (0 lost, 0 double, 0 phantom, 0 different), and dead letters must be exactly those expected.
 
 *Standstill* is the longest time in which some partition had records and no commit, seen from outside, in the window
 from the fault until workers and sinks had passed everything that was there when it had been put right. Workers commit
-once a second and the session timeout is 6 s: a standstill of about 1 s is none, and a process that dies without a word
-is missed after 6 s at the earliest."""
+once a second and the session timeout is 6 s: a standstill of about 1 s is none, and a process that dies without a
+word is missed after 6 s at the earliest."""
 
 
 def faults_page(head: str) -> str:
@@ -58,8 +59,8 @@ def _seeds(seeds: list[dict[str, Any]]) -> Iterator[str]:
         roles = f"{seed['workers']}, {seed['sinks']}"
         verdict = seed["verdict"] or "none"
         if seed["faults"]:
-            first = seed["faults"][0].strip().splitlines()
-            verdict += f"; FAILED: {first[-1] if first[0].startswith('Traceback') else first[0]}".replace("|", "/")
+            lines = seed["faults"][0].strip().splitlines() or ["a fault without words"]
+            verdict += f"; FAILED: {lines[-1] if lines[0].startswith('Traceback') else lines[0]}".replace("|", "/")
         yield (
             f"| {seed['seed']} | {roles} | {seed['horizon_hours']} | {strikes} | {seed['records']} | "
             f"{verdict[:200]} | {seed['seconds']:.0f} |"

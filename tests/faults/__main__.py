@@ -6,17 +6,22 @@ be ended at any time. Exit 1 when any seed failed.
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Final
 
 from bench import machine
 from tests.faults.runner import Runner, planned
 from tests.faults.strikes import all_strikes
 from tests.front.process import Front
+
+_PATH: Final = re.compile(r"(?<![\w.:/])/(?:[\w.-]+/)*([\w.-]+)")
+"""A file's whole path, and its name."""
 
 
 def options(arguments: list[str]) -> argparse.Namespace:
@@ -41,10 +46,12 @@ def seeds(text: str, minutes: float) -> Iterator[int]:
         seed += 1
 
 
-def keep(path: Path, result: dict[str, object], key: str) -> None:
-    """Put a result into the file, in the place of an earlier one with this key."""
+def keep(path: Path, result: dict[str, Any], key: str) -> None:
+    """Put a result into the file, in the place of an earlier one with this key; folders of this machine left out."""
     held = json.loads(path.read_text()) if path.exists() else {"seeds": {}}
     held["machine"], held["strikes"] = machine.description(), {each.name: each.title for each in all_strikes().values()}
+    for name in ("faults", "notes", "ended"):
+        result[name] = [_PATH.sub(r"\1", text) for text in result[name]]
     held["seeds"][key] = result
     aside = path.with_suffix(".new")
     aside.write_text(json.dumps(held, indent=1) + "\n")
