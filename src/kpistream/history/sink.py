@@ -350,25 +350,26 @@ class Sink:
         if not self._unstarted:
             return
         self._check_assignment(consumer)
-        generation, events = self._generation, self.settings.topics.events
-        faults: list[str] = []
-        self._ends = await consumer.end_offsets(list(self._unstarted))
-        for tp in sorted(self._unstarted):
-            committed = await consumer.committed(tp)
-            start: int = (await consumer.beginning_offsets([tp]))[tp] if committed is None else committed
-            if committed is not None:
-                faults += await missing(consumer, self.settings.group, {tp: committed})
-            if generation != self._generation or tp not in consumer.assignment():
-                return
-            if committed is None:
-                consumer.seek(tp, start)
-            else:
-                self.progress.committed[tp.topic, tp.partition] = committed
-            if tp.topic == events:
-                self._shards[tp.partition].starts_at(start)
-            self._unstarted.discard(tp)
+        generation, tps = self._generation, sorted(self._unstarted)
+        self._ends = await consumer.end_offsets(tps)
+        committed = {tp: await consumer.committed(tp) for tp in tps}
+        known = {tp: offset for tp, offset in committed.items() if offset is not None}
+        # All at once: each of these requests waits behind the fetch that runs, up to 500 ms.
+        faults = await missing(consumer, self.settings.group, known)
+        fresh = [tp for tp in tps if tp not in known]
+        oldest = await consumer.beginning_offsets(fresh) if fresh else {}
+        if generation != self._generation or not consumer.assignment().issuperset(tps):
+            return
         if faults:
             raise ConfigError(faults)
+        for tp in fresh:
+            consumer.seek(tp, oldest[tp])
+        for tp in tps:
+            if tp in known:
+                self.progress.committed[tp.topic, tp.partition] = known[tp]
+            if tp.topic == self.settings.topics.events:
+                self._shards[tp.partition].starts_at(known[tp] if tp in known else oldest[tp])
+            self._unstarted.discard(tp)
         log.info("assigned partitions=%s", sorted(self._shards))
 
     def _check_assignment(self, consumer: AIOKafkaConsumer) -> None:

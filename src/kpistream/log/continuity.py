@@ -63,7 +63,10 @@ class Reader(NamedTuple):
 
 async def missing(consumer: AIOKafkaConsumer, group: str, nexts: Mapping[TopicPartition, int]) -> list[str]:
     """What is wrong with reading on from these offsets."""
-    oldest, ends = await consumer.beginning_offsets(list(nexts)), await consumer.end_offsets(list(nexts))
+    if not nexts:
+        return []
+    tps = list(nexts)
+    oldest, ends = await asyncio.gather(consumer.beginning_offsets(tps), consumer.end_offsets(tps))
     reader = Reader(group)
     found = (reader.fault(tp, offset, oldest[tp], ends[tp]) for tp, offset in sorted(nexts.items()))
     return [fault for fault in found if fault]

@@ -178,7 +178,7 @@ class BatchConsumer(driver.Consumer):
         begun = {tp: int(self._read_offset[tp] or 0) for tp in tps if self._read_offset[tp] is not None}
         if not begun:
             return
-        oldest, ends = await self.earliest_offsets(*begun), await self.highwaters(*begun)
+        oldest, ends = await asyncio.gather(self.earliest_offsets(*begun), self.highwaters(*begun))
         reader = Reader(self.app.conf.id)
         found = (reader.fault(tp, offset, oldest[tp], ends[tp]) for tp, offset in begun.items() if tp in ends)
         faults = [fault for fault in found if fault]
