@@ -22,7 +22,7 @@ from tests.live.broker import Broker
 
 PARTITIONS: Final = 6
 """One, two and three share them evenly."""
-_SETTINGS: Final = {"session_timeout_s": 59, "stall_timeout_s": 900}
+_SETTINGS: Final = {"session_timeout_s": 59, "stall_timeout_s": 900, "loop_timeout_s": 900}
 """Frozen workers must stay in the group, and wake up without their watchdog ending them."""
 _LIMIT_S: Final = 1800.0
 

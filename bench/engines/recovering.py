@@ -42,7 +42,7 @@ async def recover(job: dict[str, Any]) -> None:
     worker = Worker(settings, service.clocks(), WorkerMetrics(CollectorRegistry()))
     service.tame_collector()
     watch = asyncio.ensure_future(_watch(worker, job))
-    async with service.watched(worker, 600):
+    async with service.watched(worker.health, 600):
         await worker.run()
     await watch
 
