@@ -24,13 +24,20 @@ lint: $(STAMP) ## check style, types and import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-live-tools: $(STAMP) ## install what the live tests need in addition: JDK, Maven, kcat, the Kafka jars
+live-tools: $(STAMP) ## install what the live tests need in addition: JDK, Maven, kcat, the Kafka jars, promtool
 	@command -v javac >/dev/null && command -v mvn >/dev/null && command -v kcat >/dev/null || { \
 	  command -v apt-get >/dev/null || { echo "install a JDK (17 or newer), Maven and kcat, then run this again" >&2; exit 1; }; \
 	  as_root=; [[ $$(id -u) == 0 ]] || as_root=sudo; \
 	  $$as_root apt-get update -qq </dev/null; \
 	  $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
 	    default-jdk-headless maven kcat </dev/null; }
+	@command -v promtool >/dev/null || [[ -x $(BIN)/promtool ]] || { \
+	  command -v apt-get >/dev/null || { echo "install promtool (it comes with Prometheus), then run this again" >&2; exit 1; }; \
+	  as_root=; [[ $$(id -u) == 0 ]] || as_root=sudo; \
+	  $$as_root apt-get update -qq </dev/null; \
+	  : "the one program out of the package, so that no Prometheus server is started on this machine"; \
+	  there=$$(mktemp -d); (cd "$$there" && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb .); \
+	  cp "$$there/usr/bin/promtool" $(BIN)/promtool; rm -rf "$$there"; }
 	@$(BIN)/python -m tests.live.broker fetch
 
 bench: $(STAMP) ## measure on a real Kafka: everything, or one part: make bench ARGS="recovery --help"

@@ -6,7 +6,6 @@ command that helps. Under CI=true a test that skips for want of a broker or an e
 
 import itertools
 import os
-import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Final
@@ -18,6 +17,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.front.process import Front
 from tests.live import broker
+from tests.meta.files import promtool
 
 CI: Final = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 SHARED_DATA: Final = os.environ.get("KPISTREAM_SHARED_DATA", "")
@@ -25,7 +25,7 @@ LIVE: Final = Path(__file__).parent / "live"
 REMEDIES: Final = {
     "live": "a real Apache Kafka: make live-tools",
     "engine": "the embedded ClickHouse engine: pip install -c constraints.txt -e '.[embedded,dev]'",
-    "promtool": "promtool, of Prometheus: apt-get install prometheus",
+    "promtool": "promtool, of Prometheus: make live-tools",
     "data": "the data sets: KPISTREAM_SHARED_DATA=/path/to/data make test",
 }
 """What a test with this marker needs, and the one command or setting that gives it."""
@@ -58,7 +58,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what cannot run here."""
     if item.get_closest_marker("live") and broker.missing():
         pytest.skip(broker.missing())
-    if item.get_closest_marker("promtool") and shutil.which("promtool") is None:
+    if item.get_closest_marker("promtool") and promtool() is None:
         pytest.skip("no promtool")
     if item.get_closest_marker("data") and not SHARED_DATA:
         pytest.skip("KPISTREAM_SHARED_DATA is not set")
@@ -66,9 +66,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Under CI=true a skipped live or engine test is a failure."""
+    """Under CI=true a skipped live, engine or promtool test is a failure."""
     report = yield
-    needed = item.get_closest_marker("live") or item.get_closest_marker("engine")
+    needed = any(item.get_closest_marker(marker) for marker in ("live", "engine", "promtool"))
     if CI and report.skipped and needed and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped under CI=true: {report.longrepr}"

@@ -1,6 +1,9 @@
 """The files of the repository as git knows them: tracked ones, and new ones that are not ignored."""
 
+import os
+import shutil
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -25,3 +28,10 @@ def modules() -> tuple[Path, ...]:
 def shown(path: Path) -> str:
     """The path as seen from the root of the repository."""
     return path.relative_to(ROOT).as_posix()
+
+
+def promtool() -> str | None:
+    """The program: beside this Python, where `make live-tools` puts it, or on the path."""
+    return shutil.which(
+        "promtool", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+    )

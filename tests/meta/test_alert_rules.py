@@ -1,7 +1,6 @@
 """Alert rules: they use metrics that exist, and promtool holds them against time series."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from kpistream.metrics import SinkMetrics, WorkerMetrics
+from tests.meta.files import promtool
 
 RULES = Path(__file__).resolve().parents[2] / "deploy" / "prometheus" / "rules"
 FILES = sorted(path for path in RULES.glob("*.yml") if not path.name.endswith(".test.yml"))
@@ -39,9 +39,9 @@ def test_rules_use_metrics_that_are_exported(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_rules_fire_when_they_should_and_not_otherwise(path: Path) -> None:
     told = path.with_name(f"{path.stem}.test.yml")
-    promtool = shutil.which("promtool")
-    assert promtool is not None
+    program = promtool()
+    assert program is not None
 
     for command in (("check", "rules", str(path)), ("test", "rules", str(told))):
-        done = subprocess.run([promtool, *command], cwd=path.parent, capture_output=True, text=True, check=False)
+        done = subprocess.run([program, *command], cwd=path.parent, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
