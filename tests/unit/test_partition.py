@@ -568,6 +568,30 @@ def test_the_key_of_an_earlier_writer_goes_after_a_commit():
     assert keys_gone(part.snapshot(None)) == [key]
 
 
+def test_a_key_that_is_superseded_does_not_wait_for_another_record():
+    part, key = after(partition())
+    fed(part, event("acme/pbx/call/2"))
+
+    durable(part)
+    unpublished = part.unpublished
+    flush = durable(part, offset=200)
+
+    assert (unpublished, keys_gone(flush), part.unpublished) == (True, [key], False)
+
+
+def test_a_kept_partition_publishes_nothing_before_it_has_read():
+    """It would acknowledge an offset that nobody has read."""
+    part, _ = after(partition())
+    fed(part, event("acme/pbx/call/2"))
+    durable(part)
+
+    part.assigned()
+    part.recovered(2)
+
+    assert part.keys.due
+    assert not part.unpublished
+
+
 def test_the_key_of_an_earlier_writer_stays_when_its_pane_is_not_published():
     part, _ = after(partition())
 

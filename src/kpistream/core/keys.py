@@ -108,6 +108,11 @@ class Keys:
 
     # ---- what may go
 
+    @property
+    def due(self) -> bool:
+        """True when keys may be tombstoned whatever happens: a worker that dies before it did leaves them behind."""
+        return bool(self._due)
+
     def superseded(self, keys: Iterable[bytes]) -> None:
         """Everything under these keys is durable under another one, and a commit has succeeded since."""
         self._due.update(dict.fromkeys(keys))

@@ -346,7 +346,8 @@ class Partition:
     def unpublished(self) -> bool:
         """True when a snapshot would hold something new."""
         at = self.at
-        return bool(at.dirty or at.retractions or at.marks) or at.next_offset > at.acknowledged
+        due = self.keys.due and at.next_offset != NOTHING  # or it would acknowledge before anything was read
+        return bool(at.dirty or at.retractions or at.marks or due) or at.next_offset > at.acknowledged
 
     def standing(self, identity: str) -> list[tuple[Place, int, Contribution]]:
         """Live entries of an identity: place, rank and contribution."""
