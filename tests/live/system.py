@@ -52,6 +52,10 @@ _BUSY: Final = (
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.NOT_COORDINATOR,
     KafkaError._NOENT,  # a broker that stood still is fenced at first, and leads nothing
+    KafkaError.UNKNOWN_LEADER_EPOCH,  # or does not know yet what others know of it
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
 )
 
 
