@@ -93,5 +93,5 @@ class Log:
 async def until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + LIMIT_S
     while not condition():
-        assert time.monotonic() < deadline, "waited too long"
+        assert time.monotonic() < deadline, f"waited {LIMIT_S} s"
         await asyncio.sleep(0.02)

@@ -303,7 +303,7 @@ class Sink:
     # ---- committing
 
     async def _commit(self, consumer: AIOKafkaConsumer, shards: Iterable[Shard]) -> None:
-        topics, known = self.settings.topics, self.progress.committed
+        topics, known, generation = self.settings.topics, self.progress.committed, self._generation
         offsets: dict[TopicPartition, int] = {}
         for shard in shards:
             for topic, offset in (
@@ -325,6 +325,8 @@ class Sink:
                 raise
             log.warning("commit failed, will try again error=%s", error)
             return
+        if generation != self._generation:
+            return  # committed, and lost meanwhile: they are somebody else's to tell of
         for tp, offset in offsets.items():
             known[tp.topic, tp.partition] = offset
             end = consumer.highwater(tp) if tp in consumer.assignment() else None

@@ -1,0 +1,43 @@
+"""A sink tells only of partitions that are its own, also when it loses them in the middle of a commit."""
+
+import asyncio
+from typing import Any, cast
+
+from aiokafka import TopicPartition
+
+from kpistream.history.sink import Sink
+from kpistream.history.sink_settings import SinkSettings
+from kpistream.log.topics import Topics
+
+EVENTS = TopicPartition("kpi.events", 0)
+
+
+class Group:
+    """A consumer whose commit succeeds; `during` happens before it has returned."""
+
+    def __init__(self, during: Any) -> None:
+        self._during = during
+
+    async def commit(self, _: Any) -> None:
+        self._during()
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        return frozenset()
+
+
+def committed_after(during: str) -> dict[tuple[str, int], int]:
+    settings = SinkSettings({}, Topics(), "sink", 1, 300_000)
+    sink = Sink(settings, lambda: cast(Any, None), lambda: 0.0)
+    sink.gained([EVENTS])
+    shard = sink._shards[0]
+    shard.starts_at(7)
+    asyncio.run(sink._commit(cast(Any, Group(getattr(sink, during, lambda: None))), [shard]))
+    return sink.progress.committed
+
+
+def test_what_was_committed_is_told() -> None:
+    assert committed_after("nothing") == {("kpi.events", 0): 7}
+
+
+def test_partition_that_is_lost_while_it_is_committed_is_told_of_by_its_next_owner() -> None:
+    assert committed_after("lost") == {}
