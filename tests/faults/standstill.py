@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from tests.live.system import group_reader
 
 _EVERY_S: Final = 0.5
 _PATIENCE_S: Final = 2.0
@@ -49,6 +51,7 @@ class Standstill:
 
     def __init__(self, bootstrap: str, topic: str, partitions: int, groups: tuple[str, ...]) -> None:
         self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+        self._readers = {group: group_reader(bootstrap, group) for group in groups}
         self._tps = [TopicPartition(topic, number) for number in range(partitions)]
         self._works = {group: Clockwork(time.monotonic()) for group in groups}
         self._lock = threading.Lock()
@@ -65,6 +68,9 @@ class Standstill:
         """Watch no longer."""
         self._end.set()
         self._thread.join(5 * _PATIENCE_S)
+        if not self._thread.is_alive():
+            for reader in self._readers.values():
+                reader.close()
 
     def _watch(self) -> None:
         while not self._end.wait(_EVERY_S):
@@ -85,6 +91,5 @@ class Standstill:
         return {tp.partition: future.result().offset for tp, future in asked.items()}
 
     def _committed(self, group: str) -> dict[int, int]:
-        request = [ConsumerGroupTopicPartitions(group, self._tps)]
-        future = self._admin.list_consumer_group_offsets(request, request_timeout=_PATIENCE_S)[group]
-        return {tp.partition: max(0, tp.offset) for tp in future.result().topic_partitions}
+        found = self._readers[group].committed(self._tps, timeout=_PATIENCE_S)
+        return {tp.partition: max(0, tp.offset) for tp in found}
