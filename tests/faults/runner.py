@@ -211,9 +211,7 @@ class Runner:
             directory,
             partitions=PARTITIONS,
             store=self._front.url(database),
-            horizon_hours=plan.horizon_hours,
-            sink_ms=500,
-            **plan.settings,
+            **{"horizon_hours": plan.horizon_hours, "sink_ms": 500, **plan.settings},
         )
         system.store, system.nursery = self._front.url(database), self._nursery
         with system:
