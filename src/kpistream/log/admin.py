@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.codec import has_gzip, has_lz4, has_snappy, has_zstd
@@ -18,6 +17,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from kpistream.errors import ConfigError
 from kpistream.log.publisher import Publisher
 from kpistream.log.records import Outgoing
+from kpistream.log.tail import values_of
 from kpistream.log.topics import Topics, TopicSpec
 
 CLUSTER_KEY: Final = b"cluster"
@@ -183,18 +183,5 @@ async def cluster_faults(
 
 async def _read_cluster(connection: Mapping[str, Any], topic: str) -> dict[str, int] | None:
     """The first record on record: two processes that write at once agree on it."""
-    consumer = AIOKafkaConsumer(**connection, enable_auto_commit=False, auto_offset_reset="earliest")
-    await consumer.start()
-    try:
-        tp = TopicPartition(topic, 0)
-        consumer.assign([tp])
-        end = (await consumer.end_offsets([tp]))[tp]
-        await consumer.seek_to_beginning(tp)
-        while end and await consumer.position(tp) < end:
-            for records in (await consumer.getmany(tp, timeout_ms=1000)).values():
-                for record in records:
-                    if record.key == CLUSTER_KEY and record.value:
-                        return dict(json.loads(record.value))
-        return None
-    finally:
-        await consumer.stop()
+    written = await values_of(connection, topic, CLUSTER_KEY)
+    return dict(json.loads(written[0])) if written else None

@@ -19,6 +19,7 @@ from kpistream.errors import ConfigError
 from kpistream.log.metadata import TopicFacts, describe
 from kpistream.log.publisher import Publisher
 from kpistream.log.records import Outgoing
+from kpistream.log.tail import values_of
 from kpistream.log.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -97,22 +98,8 @@ def changed_count(topic: str, here: int, recorded: int) -> str:
 
 async def recorded_ids(connection: Mapping[str, Any], settings_topic: str) -> dict[str, str]:
     """Ids of topics on record, the last one written; empty when there are none."""
-    consumer = AIOKafkaConsumer(**connection, enable_auto_commit=False, auto_offset_reset="earliest")
-    found: dict[str, str] = {}
-    try:
-        await consumer.start()
-        tp = TopicPartition(settings_topic, 0)
-        consumer.assign([tp])
-        end = (await consumer.end_offsets([tp]))[tp]
-        await consumer.seek_to_beginning(tp)
-        while end and await consumer.position(tp) < end:
-            for records in (await consumer.getmany(tp, timeout_ms=1000)).values():
-                for record in records:
-                    if record.key == TOPICS_KEY and record.value:
-                        found = dict(json.loads(record.value))
-    finally:
-        await consumer.stop()
-    return found
+    written = await values_of(connection, settings_topic, TOPICS_KEY)
+    return dict(json.loads(written[-1])) if written else {}
 
 
 async def put_on_record(connection: Mapping[str, Any], settings_topic: str, ids: Mapping[str, str]) -> None:

@@ -38,6 +38,12 @@ async def read_on(connection: Mapping[str, Any], topic: str, starts: Mapping[int
         await consumer.stop()
 
 
+async def values_of(connection: Mapping[str, Any], topic: str, key: bytes) -> list[bytes]:
+    """Values that a topic of one partition holds under a key now, oldest first; tombstones left out."""
+    records = (await read_on(connection, topic, {0: 0}))[0]
+    return [record.value for record in records if record.key == key and record.value]
+
+
 async def bounds(connection: Mapping[str, Any], topic: str, partitions: int) -> tuple[dict[int, int], dict[int, int]]:
     """First and end offset of every partition of a topic, as they are now; an open transaction is behind the end."""
     consumer = AIOKafkaConsumer(**connection, enable_auto_commit=False, isolation_level="read_committed")
