@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from kpistream.core.changelog import encode_frontier, encode_pane
+from kpistream.core.changelog import encode_frontier, encode_pane, pack_tally
 from kpistream.core.panes import Pane
 from kpistream.core.readings import About, Shown, encode_reading, read, reading_key
 from kpistream.core.rows import PaneRow
@@ -353,8 +353,7 @@ def test_entry_of_no_record_is_found(town: Town) -> None:
 def test_sums_that_do_not_go_with_the_entries_are_found(town: Town) -> None:
     [(key, value)] = encode_pane(town.panes[BOB], PANE_MS, "w1", 1)
     pane = town.panes[BOB]
-    pane.tally = {**pane.tally, 1: 9}
-    town.changelog.append(encode_pane(pane, PANE_MS, "w1", 1)[0])
+    town.changelog.append(encode_pane(pane, PANE_MS, "w1", 1, pack_tally({**pane.tally, 1: 9}))[0])
 
     assert town.found(live=True) == {"changelog-different": 1}
     town.changelog.append((key, value))
