@@ -88,9 +88,9 @@ def test_restarts_do_not_make_the_changelog_grow(kafka: Broker, tmp_path: Path) 
             system.until("a compacted changelog of twice the live set at most", compacted, worker, sink)
         except AssertionError as error:
             raise AssertionError(f"{last}\n{error}") from error
+        # A frontier of an earlier writer goes when its successor moves its own: some are always between the two.
         frontiers = [record for record in standing(system) if isinstance(record, FrontierRecord)]
-        assert len(frontiers) <= 2 * system.partitions
-
+        assert len(frontiers) <= 4 * system.partitions
         worker.kill()
         worker = system.worker()
         system.produce(floor.one_each())
