@@ -316,11 +316,6 @@ MODELS: Final[dict[str, type[CallEnded] | type[DealClosed] | type[SurveyComplete
 """The models by `type`."""
 
 
-def instant_fields(model: type[BaseModel]) -> tuple[str, ...]:
-    """Names of the model's fields that hold instants."""
-    return tuple(name for name in model.model_fields if name.endswith("_at"))
-
-
 def to_json(event: Event | Retracted) -> bytes:
     """Compact JSON: `type` first, RFC 3339 times, nulls and defaults left out, `occurred_at` implied."""
     content: dict[str, Any] = {"type": getattr(event, "type")}  # noqa: B009
