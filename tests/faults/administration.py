@@ -1,8 +1,9 @@
 """What an administrator does to topics and groups, on a live Kafka: for strikes and tests."""
 
+from functools import partial
 from typing import Any
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -23,8 +24,18 @@ class Administrator:
         self._client = AdminClient({"bootstrap.servers": system.kafka.bootstrap})
 
     def forget_groups(self, *groups: str) -> None:
-        """Delete what groups have committed; they must have no members."""
-        _all_done(self._client.delete_consumer_groups(list(groups)))
+        """Delete what groups have committed, once they have no members: one that failed may not have said good-bye."""
+        for group in groups:
+            self._system.until(f"group {group} forgotten", partial(self._forgotten, group))
+
+    def _forgotten(self, group: str) -> bool:
+        try:
+            _all_done(self._client.delete_consumer_groups([group]))
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.NON_EMPTY_GROUP:
+                raise
+            return False
+        return True
 
     def delete_before(self, name: str, partition: int, offset: int) -> None:
         """Delete the records of a partition before this offset, as retention does it."""
