@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from kpistream.core import windows as w
 from kpistream.core.measures import total
+from kpistream.core.tallies import pack_tally
 
 ZONES = (
     "UTC",
@@ -104,8 +105,9 @@ def test_running_window_equals_the_plain_sum(steps):
         before = dict(running.tally)
         if verb == "put":
             panes[number * pane_ms] = what
-            changed = running.put(number * pane_ms, what)
+            changed = running.put(number * pane_ms, pack_tally(what))
         else:
-            changed = running.move_to(w.Window(number * pane_ms, (number + what) * pane_ms), panes)
+            window = w.Window(number * pane_ms, (number + what) * pane_ms)
+            changed = running.move_to(window, lambda start_ms: pack_tally(panes.get(start_ms, {})))
         assert running.tally == total(tally for start, tally in panes.items() if running.window.holds(start))
         assert changed or running.tally == before

@@ -4,6 +4,7 @@ from kpistream.core.alerts import State, Subject, encode_transition
 from kpistream.core.measures import CONNECTED, TALK_MS
 from kpistream.core.readings import About
 from kpistream.core.settings import read_settings
+from kpistream.core.tallies import NOTHING, pack_tally
 from kpistream.core.windows import MINUTE_MS, rolling
 from kpistream.stream.judging import AGENT_KINDS, TEAM_KINDS, Bench
 from kpistream.stream.live import LiveWindows
@@ -27,7 +28,8 @@ targets:
 
 def live_of(talk_ms):
     live = LiveWindows(PANE_MS, lambda key, name, now_ms: rolling(now_ms, 15 * MINUTE_MS, PANE_MS))
-    live.look(NOW_MS, [("acme/agent:ann", NOW_MS)], lambda key: {NOW_MS: {CONNECTED: 1, TALK_MS: talk_ms}})
+    panes = {NOW_MS: pack_tally({CONNECTED: 1, TALK_MS: talk_ms})}
+    live.look(NOW_MS, [("acme/agent:ann", NOW_MS)], lambda key, start_ms: panes.get(start_ms, NOTHING))
     return live
 
 

@@ -8,12 +8,12 @@ from kpistream.core.changelog import (
     PaneRecord,
     encode_frontier,
     encode_mark,
-    pack_tally,
     parse,
 )
 from kpistream.core.measures import CALLS, TALK_MS
 from kpistream.core.partition import Flush, Outcome, PaneSum, Partition, PartitionSettings, Retraction
 from kpistream.core.placing import Accepted, Place, rank_of
+from kpistream.core.tallies import pack_tally
 
 MINUTE = 60_000
 PANE = 5 * MINUTE

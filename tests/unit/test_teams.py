@@ -1,10 +1,10 @@
 """Teams: of each pane the highest version counts, whatever the order, and old panes go."""
 
-from kpistream.core.changelog import pack_tally
 from kpistream.core.measures import CALLS, TALK_SQ_MS2
 from kpistream.core.partition import PaneSum
 from kpistream.core.placing import Place
 from kpistream.core.settings import Settings
+from kpistream.core.tallies import pack_tally
 from kpistream.stream.flush import sum_record
 from kpistream.stream.teams import TeamSums
 
@@ -29,10 +29,10 @@ def test_the_highest_version_of_each_pane_counts_once() -> None:
     assert sums.changed == set()
     put(sums, "bob", 0, 6, {CALLS: 3})
 
-    assert sums.panes_of("acme/tenant") == {0: {CALLS: 5, TALK_SQ_MS2: HUGE}}
+    assert sums.panes["acme/tenant"] == {0: {CALLS: 5, TALK_SQ_MS2: HUGE}}
     assert ("acme/tenant", 0) in sums.changed
     put(sums, "ada", 0, 1 << 101, {})
-    assert sums.panes_of("acme/tenant") == {0: {CALLS: 3}}
+    assert sums.panes["acme/tenant"] == {0: {CALLS: 3}}
 
 
 def test_panes_that_no_window_reaches_are_forgotten() -> None:
@@ -42,9 +42,9 @@ def test_panes_that_no_window_reaches_are_forgotten() -> None:
 
     sums.forget_before(PANE)
 
-    assert sums.panes_of("acme/tenant") == {PANE: {CALLS: 1}}
+    assert sums.panes["acme/tenant"] == {PANE: {CALLS: 1}}
     put(sums, "ada", PANE, 1, {CALLS: 9})
-    assert sums.panes_of("acme/tenant") == {PANE: {CALLS: 1}}
+    assert sums.panes["acme/tenant"] == {PANE: {CALLS: 1}}
 
 
 def test_pane_that_no_window_can_reach_is_not_held_when_it_comes_late() -> None:
@@ -56,7 +56,7 @@ def test_pane_that_no_window_can_reach_is_not_held_when_it_comes_late() -> None:
     put(sums, "ann", PANE, 1, {CALLS: 1})
     put(sums, "ann", 10 * PANE, 1, {CALLS: 1})
 
-    assert sums.panes_of("acme/tenant") == {10 * PANE: {CALLS: 1}}
+    assert sums.panes["acme/tenant"] == {10 * PANE: {CALLS: 1}}
     assert sums.changed == {
         (key, start_ms) for key in ("acme/tenant", "acme/team:unassigned") for start_ms in (0, 10 * PANE)
     }

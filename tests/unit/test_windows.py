@@ -6,6 +6,7 @@ import pytest
 
 from kpistream.core import windows as w
 from kpistream.core.measures import CALLS, CONNECTED
+from kpistream.core.tallies import NOTHING, pack_tally
 from kpistream.errors import ConfigError
 
 MINUTE = 60_000
@@ -147,41 +148,45 @@ def test_unknown_zone_is_a_configuration_fault():
         w.business_day(0, "Europe/Atlantis")
 
 
+def packed(panes):
+    """Gives the packed tally at a start, as a window asks for it."""
+    return lambda start_ms: panes.get(start_ms, NOTHING)
+
+
 #   start    12:00   12:05   12:10   12:15
 #   calls      1       2       4       8
 #   now 12:14  [=======================)          1 + 2 + 4
 #   now 12:15          [=======================)  2 + 4 + 8
 def test_running_window_adds_what_enters_and_takes_away_what_leaves():
     start = at("2026-03-02 12:00")
-    panes = {start + i * PANE: {CALLS: 2**i} for i in range(4)}
+    panes = {start + i * PANE: pack_tally({CALLS: 2**i}) for i in range(4)}
     running = w.RunningWindow(w.rolling(start + 14 * MINUTE, 15 * MINUTE, PANE), PANE)
 
     for start_ms, tally in panes.items():
         running.put(start_ms, tally)
     assert running.tally == {CALLS: 7}
 
-    assert running.move_to(w.rolling(start + 15 * MINUTE, 15 * MINUTE, PANE), panes)
+    assert running.move_to(w.rolling(start + 15 * MINUTE, 15 * MINUTE, PANE), packed(panes))
     assert running.tally == {CALLS: 14}
 
 
 def test_running_window_takes_a_changed_pane_for_the_old_one():
     running = w.RunningWindow(w.Window(0, 3 * PANE), PANE)
-    tally = {CALLS: 5, CONNECTED: 2}
 
-    assert running.put(0, tally)
-    tally[CALLS] = 6
+    assert running.put(0, pack_tally({CALLS: 5, CONNECTED: 2}))
     assert running.tally == {CALLS: 5, CONNECTED: 2}
-    assert running.put(0, tally)
+    assert running.put(0, pack_tally({CALLS: 6, CONNECTED: 2}))
     assert running.tally == {CALLS: 6, CONNECTED: 2}
-    assert not running.put(0, {CONNECTED: 2, CALLS: 6})
-    assert running.put(0, {})
+    assert not running.put(0, pack_tally({CONNECTED: 2, CALLS: 6}))
+    assert running.put(0, NOTHING)
     assert running.tally == {}
 
 
 def test_running_window_that_moves_past_everything_is_empty():
     running = w.RunningWindow(w.Window(0, 3 * PANE), PANE)
-    running.put(PANE, {CALLS: 1})
+    panes = {PANE: pack_tally({CALLS: 1})}
+    running.put(PANE, panes[PANE])
 
-    assert running.move_to(w.Window(30 * PANE, 33 * PANE), {PANE: {CALLS: 1}})
+    assert running.move_to(w.Window(30 * PANE, 33 * PANE), packed(panes))
     assert running.tally == {}
-    assert not running.move_to(w.Window(31 * PANE, 34 * PANE), {PANE: {CALLS: 1}})
+    assert not running.move_to(w.Window(31 * PANE, 34 * PANE), packed(panes))

@@ -6,8 +6,6 @@ chunks, so that a reader who only wants the sums needs no entries. Keys name the
 that believe they own one partition never hide each other's record from compaction.
 """
 
-from collections.abc import Mapping
-from itertools import chain
 from typing import Final, NamedTuple
 
 import msgspec
@@ -15,6 +13,7 @@ import msgspec
 from kpistream.core.measures import Tally
 from kpistream.core.panes import Entry, Pane, array, chunk_of, unpack_all
 from kpistream.core.placing import Place
+from kpistream.core.tallies import unpack_tally
 
 VERSION_BYTES: Final = 16
 
@@ -26,7 +25,7 @@ class PaneRecord(NamedTuple):
     start_ms: int
     pane_ms: int
     version: int
-    tally: Tally
+    packed_tally: bytes
     packed_entries: bytes
     """msgpack array of entries; see `entries_of`."""
 
@@ -34,6 +33,11 @@ class PaneRecord(NamedTuple):
     def place(self) -> Place:
         """Where the pane is."""
         return Place(self.key, self.start_ms)
+
+    @property
+    def tally(self) -> Tally:
+        """Sums of the whole pane."""
+        return unpack_tally(self.packed_tally)
 
 
 class MarkRecord(NamedTuple):
@@ -56,13 +60,10 @@ class FrontierRecord(NamedTuple):
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
-_PaneBody = tuple[str, str, int, int, bytes, list[int | str], msgspec.Raw]
+_PaneBody = tuple[str, str, int, int, bytes, msgspec.Raw, msgspec.Raw]
 _decode_pane: Final = msgspec.msgpack.Decoder(_PaneBody).decode
 _decode_mark: Final = msgspec.msgpack.Decoder(tuple[str, str, int, int]).decode
 _decode_frontier: Final = msgspec.msgpack.Decoder(tuple[str, int]).decode
-_decode_flat: Final = msgspec.msgpack.Decoder(list[int], strict=False).decode
-"""Text becomes the integer that it says."""
-_INTEGER_END: Final = 1 << 63
 _ARRAY_OF_7: Final = b"\x97"
 
 
@@ -96,37 +97,11 @@ def start_of_key(key: bytes) -> int | None:
     raise ValueError(f"not a changelog key: {key[:80]!r}")
 
 
-def flat(tally: Mapping[int, int]) -> list[int | str]:
-    """The tally as number, value, number, value; a value that msgpack has no integer for is decimal text."""
-    if not tally or max(tally.values()) < _INTEGER_END:
-        return list(chain.from_iterable(tally.items()))
-    return [item if item < _INTEGER_END else str(item) for pair in tally.items() for item in pair]
-
-
-def pack_tally(tally: Mapping[int, int]) -> bytes:
-    """The flat tally as msgpack."""
-    return _encode(flat(tally))
-
-
-def unpack_tally(packed: bytes) -> Tally:
-    """The tally that `pack_tally` has packed."""
-    pairs = iter(_decode_flat(packed))
-    return dict(zip(pairs, pairs, strict=True))
-
-
-def unflat(items: list[int | str]) -> Tally:
-    """The tally of a flat list."""
-    pairs = iter(map(int, items))
-    return dict(zip(pairs, pairs, strict=True))
-
-
-def encode_pane(
-    pane: Pane, pane_ms: int, writer: str, chunks: int, sums: bytes | None = None
-) -> list[tuple[bytes, bytes]]:
-    """Keys and values of all chunks of a pane. `sums`: its tally, if it was packed already."""
+def encode_pane(pane: Pane, pane_ms: int, writer: str, chunks: int) -> list[tuple[bytes, bytes]]:
+    """Keys and values of all chunks of a pane."""
     key, start_ms, version = pane.key, pane.start_ms, pane.version.to_bytes(VERSION_BYTES, "big")
     # Written as an array of 5; the tally and the entries, packed already, make it 7.
-    head = _ARRAY_OF_7 + _encode(("P", key, start_ms, pane_ms, version))[1:] + (sums or pack_tally(pane.tally))
+    head = _ARRAY_OF_7 + _encode(("P", key, start_ms, pane_ms, version))[1:] + pane.packed_tally
     if chunks == 1:
         return [(_pane_key(key, start_ms, pane_ms, f"{writer}/0.1"), head + pane.packed())]
     parts: list[list[bytes]] = [[] for _ in range(chunks)]
@@ -153,7 +128,7 @@ def parse(key: bytes, value: bytes) -> PaneRecord | MarkRecord | FrontierRecord:
     kind = key[:2]
     if kind == b"P/":
         _, place_key, start_ms, pane_ms, version, sums, entries = _decode_pane(value)
-        return PaneRecord(place_key, start_ms, pane_ms, int.from_bytes(version, "big"), unflat(sums), bytes(entries))
+        return PaneRecord(place_key, start_ms, pane_ms, int.from_bytes(version, "big"), bytes(sums), bytes(entries))
     if kind == b"M/":
         return MarkRecord(*_decode_mark(value)[1:])
     if kind == b"F/":

@@ -4,7 +4,8 @@ A pane maps identities to entries. `join` keeps the entry with the highest rank 
 associative and idempotent, so the order, number and time of joins never matter. The tally is the sum
 of the contributions, kept up to date; the version grows strictly with every join that changes
 anything. Entries are kept packed (one bytes object each): a pane is encoded by concatenation. A pane
-that nothing comes to any more is sealed, one bytes object in all; reading or joining opens it again.
+that nothing comes to any more is sealed: its entries and its sums, one bytes object each, which is what
+readers ask for; looking for one entry or joining opens it again.
 """
 
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ import msgspec
 
 from kpistream.core.measures import Contribution, Tally, add
 from kpistream.core.placing import EPOCH_SHIFT, MAX_REVISION, REVISION_SHIFT, Place, rank_of, rank_parts
+from kpistream.core.tallies import pack_tally, unpack_tally
 
 
 class Joined(Enum):
@@ -67,6 +69,8 @@ def unpack(packed: bytes) -> Entry:
 
 _NO_SUMS: Final[Tally] = {}
 """Of sealed panes, which do not look at it."""
+_UNKNOWN: Final = b""
+"""Packed sums that were not asked for since the last join."""
 _decode_all: Final = msgspec.msgpack.Decoder(list[_Packed]).decode
 
 
@@ -106,7 +110,7 @@ def unpack_all(packed_array: bytes) -> list[Entry]:
 class Pane:
     """The entries of one place. Only `join` changes it."""
 
-    __slots__ = ("_entries", "_sealed", "_tally", "_version", "key", "size", "start_ms")
+    __slots__ = ("_entries", "_packed_tally", "_sealed", "_tally", "_version", "key", "size", "start_ms")
 
     def __init__(self, key: str, start_ms: int) -> None:
         self.key = key
@@ -115,6 +119,7 @@ class Pane:
         """Bytes of all packed entries."""
         self._entries: dict[str, bytes] | None = {}
         self._tally: Tally = {}
+        self._packed_tally = _UNKNOWN
         self._version = 0
         self._sealed = b""
         """The packed entries as one msgpack array, when `_entries` is None."""
@@ -132,8 +137,17 @@ class Pane:
 
     @property
     def tally(self) -> Tally:
-        """Sum of the contributions. Of a sealed pane it is summed up each time."""
-        return self._tally if self._entries is not None else _sum(unpack_all(self._sealed))
+        """Sum of the contributions. Of a sealed pane it is unpacked each time."""
+        return self._tally if self._entries is not None else unpack_tally(self.packed_tally)
+
+    @property
+    def packed_tally(self) -> bytes:
+        """The tally, packed; the same object until the next join, so that who keeps it keeps nothing more."""
+        packed = self._packed_tally
+        if not packed:
+            tally = self._tally if self._entries is not None else _sum(unpack_all(self._sealed))
+            packed = self._packed_tally = pack_tally(tally)
+        return packed
 
     @property
     def version(self) -> int:
@@ -142,12 +156,13 @@ class Pane:
 
     @property
     def sealed(self) -> bool:
-        """True when all that is kept are the packed entries."""
+        """True when all that is kept are the packed entries and sums."""
         return self._entries is None
 
     def seal(self) -> None:
-        """Keep only the packed entries, in one object: a tenth of the memory of a small pane."""
+        """Keep only the packed entries and sums, in two objects: a tenth of the memory of a small pane."""
         if self._entries is not None:
+            self._packed_tally = self.packed_tally
             self._sealed = array(self._entries.values(), len(self._entries))
             self._entries, self._tally, self._version = None, _NO_SUMS, 0
 
@@ -161,12 +176,15 @@ class Pane:
             return [entry.identity for entry in unpack_all(self._sealed)]
         return list(self._entries)
 
-    def fill(self, packed: bytes) -> list[str]:
-        """Become the sealed pane with these entries, as `packed` gave them; the identities. Only for an empty pane."""
+    def fill(self, packed: bytes, packed_tally: bytes = _UNKNOWN) -> list[str]:
+        """Become the sealed pane with these entries, as `packed` gave them, and their sums, if they are known.
+
+        Returns the identities. Only for an empty pane.
+        """
         assert not self.size, "only an empty pane is filled"
         identities = [entry.identity for entry in unpack_all(packed)]
         self.size = len(packed) - len(array_head(len(identities)))
-        self._entries, self._sealed, self._tally = None, packed, _NO_SUMS
+        self._entries, self._sealed, self._tally, self._packed_tally = None, packed, _NO_SUMS, packed_tally
         return identities
 
     def _open(self) -> dict[str, bytes]:
@@ -174,7 +192,7 @@ class Pane:
         self._tally, self._version = _sum(found), _version(found)
         self._entries = entries = {entry.identity: pack(*entry) for entry in found}
         self.size = sum(map(len, entries.values()))
-        self._sealed = b""
+        self._sealed, self._packed_tally = b"", _UNKNOWN
         return entries
 
     def rank(self, identity: str) -> int | None:
@@ -204,6 +222,7 @@ class Pane:
             (identity, rank >> EPOCH_SHIFT, rank >> REVISION_SHIFT & MAX_REVISION, digest, tombstone, contribution)
         )
         entries[identity] = packed
+        self._packed_tally = _UNKNOWN
         self._version += rank + 1
         self.size += len(packed)
         tally = self._tally

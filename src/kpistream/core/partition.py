@@ -23,9 +23,7 @@ from kpistream.core.changelog import (
     encode_mark,
     encode_pane,
     entries_of,
-    pack_tally,
     parse,
-    unpack_tally,
 )
 from kpistream.core.homes import Homes
 from kpistream.core.keys import Keys
@@ -34,9 +32,12 @@ from kpistream.core.panes import ADDED as JOINED_ADDED
 from kpistream.core.panes import Joined, Pane, chunk_count, unpack
 from kpistream.core.placing import REVISION_SHIFT, Accepted, Place
 from kpistream.core.sealing import Sealer
+from kpistream.core.tallies import unpack_tally
 
 NOTHING = -1
 _FOR_NOBODY: Final = 1 << 62
+_WHOLE: Final = b"/0.1"
+"""The end of a changelog key whose record holds all entries of its pane."""
 
 
 class Outcome(Enum):
@@ -213,7 +214,8 @@ class Partition:
                 raise ValueError(f"pane of {record.pane_ms} ms in a changelog of {self.settings.pane_ms} ms panes")
             pane = self._pane(record.key, record.start_ms)
             if not pane.size:
-                for identity in pane.fill(record.packed_entries):
+                whole = record.packed_tally if key.endswith(_WHOLE) else b""
+                for identity in pane.fill(record.packed_entries, whole):
                     self.homes.add(identity, pane)
                 return
             self._sealer.touched((pane,))
@@ -300,10 +302,9 @@ class Partition:
         changelog: list[tuple[bytes, bytes | None]] = []
         sums: list[PaneSum] = []
         for pane in at.dirty:
-            packed = pack_tally(pane.tally)
             chunks = chunk_count(pane.size, settings.chunk_bytes)
-            changelog.extend(encode_pane(pane, settings.pane_ms, self.writer, chunks, packed))
-            sums.append(PaneSum(pane.place, pane.version, packed))
+            changelog.extend(encode_pane(pane, settings.pane_ms, self.writer, chunks))
+            sums.append(PaneSum(pane.place, pane.version, pane.packed_tally))
         changelog.extend(encode_mark(place, offset) for place, offset in at.marks.items())
         changelog.extend((key, None) for key in self._buried_keys(sink_committed))
         frontier_ms = self._next_frontier()

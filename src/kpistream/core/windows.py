@@ -7,14 +7,14 @@ multiple of 15 minutes, so a business day is always a union of whole panes. Nobo
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Mapping
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from kpistream.core.changelog import pack_tally, unpack_tally
 from kpistream.core.measures import Contribution, Tally, add, difference
+from kpistream.core.tallies import NOTHING, unpack_tally
 from kpistream.errors import ConfigError
 
 MINUTE_MS: Final = 60_000
@@ -157,9 +157,6 @@ def _span(begin: date, end: date, zone: str, day_starts_at_min: int) -> Window:
     return Window(day_start_ms(begin, zone, day_starts_at_min), day_start_ms(end, zone, day_starts_at_min))
 
 
-_NOTHING: Final = pack_tally({})
-
-
 @lru_cache(maxsize=8)
 def _change(old: bytes, new: bytes) -> Contribution:
     """What must be added to get from one packed tally to another: the windows of a scope ask one after the other."""
@@ -184,54 +181,43 @@ class RunningWindow:
         self._panes: dict[int, bytes] = {}
         self._starts: list[int] = []
 
-    def put(self, start_ms: int, tally: Mapping[int, int]) -> bool:
-        """The pane at `start_ms` now has this tally, whatever it had before; True when it was another.
+    def put(self, start_ms: int, packed: bytes) -> bool:
+        """The pane at `start_ms` now has this packed tally, whatever it had before; True when it was another.
 
         A pane outside the window is ignored: `move_to` asks for it when it enters.
         """
-        return self.put_packed(start_ms, pack_tally(tally))
-
-    def put_packed(self, start_ms: int, packed: bytes) -> bool:
-        """`put` of a tally that `pack_tally` has packed."""
         if not self.window.holds(start_ms):
             return False
-        old = self._panes.get(start_ms, _NOTHING)
+        old = self._panes.get(start_ms, NOTHING)
         if old == packed:
             return False
         change = _change(old, packed)
         if not change:
             return False
         add(self.tally, change)
-        if packed == _NOTHING:
+        if packed == NOTHING:
             self._forget(start_ms)
             return True
-        if old is _NOTHING:
+        if old is NOTHING:
             insort(self._starts, start_ms)
         self._panes[start_ms] = packed
         return True
 
-    def move_to(
-        self, window: Window, panes: Mapping[int, Mapping[int, int]], packed: dict[int, bytes] | None = None
-    ) -> bool:
-        """Go to another window; `panes` are tallies of the agent's panes by start.
+    def move_to(self, window: Window, packed_at: Callable[[int], bytes]) -> bool:
+        """Go to another window; `packed_at` gives the agent's packed tally of the pane at a start.
 
-        True when a pane with something in it has left or entered. `packed` gathers what was packed, for the next
-        window of the same agent.
+        True when a pane with something in it has left or entered.
         """
-        packed = {} if packed is None else packed
         leaving = self._leaving(window)
         for start_ms in leaving:
-            add(self.tally, _change(self._panes[start_ms], _NOTHING))
+            add(self.tally, _change(self._panes[start_ms], NOTHING))
             self._forget(start_ms)
         old, self.window = self.window, window
         changed = bool(leaving)
         before = range(window.from_ms, min(window.to_ms, old.from_ms), self._pane_ms)
         after = range(max(window.from_ms, old.to_ms), window.to_ms, self._pane_ms)
         for start_ms in (*before, *after):
-            if start_ms not in packed and start_ms in panes:
-                packed[start_ms] = pack_tally(panes[start_ms])
-            if start_ms in packed:
-                changed |= self.put_packed(start_ms, packed[start_ms])
+            changed |= self.put(start_ms, packed_at(start_ms))
         return changed
 
     def _leaving(self, window: Window) -> list[int]:

@@ -4,16 +4,16 @@ Used for agents (from a shard's panes) and for teams and tenants (from sums by t
 follows what changed or fell due, not the number of scopes.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import islice
 from typing import Final
 
-from kpistream.core.changelog import pack_tally
-from kpistream.core.measures import Tally
 from kpistream.core.roster import Roster
 from kpistream.core.windows import LIVE_WINDOWS, RunningWindow, Window
 
-Panes = Mapping[int, Mapping[int, int]]
+PackedAt = Callable[[str, int], bytes]
+"""Gives the packed tally of a scope's key at a pane start; that of nothing when there is no such pane."""
 Slot = tuple[str, str]
 """A scope's key (`tenant/scope`) and a window's name."""
 
@@ -50,49 +50,44 @@ class LiveWindows:
         """Where the window of a key is at `now_ms`, whether it is kept or not."""
         return self._window_of(key, name, now_ms)
 
-    def look(self, now_ms: int, changed: Iterable[tuple[str, int]], panes_of: Callable[[str], Panes]) -> list[Slot]:
+    def look(self, now_ms: int, changed: Iterable[tuple[str, int]], packed_at: PackedAt) -> list[Slot]:
         """Take in changed panes (key, start) and the passing of time; the slots whose sums changed."""
         touched: dict[Slot, None] = {}
         if self._moved_to != now_ms // self._pane_ms:
             self._moved_to = now_ms // self._pane_ms
             self._to_move = dict.fromkeys(self._windows)
         for key in list(islice(self._to_move, MOVES_A_LOOK)):
-            self._move(key, now_ms, panes_of(key), touched)
+            self._move(key, now_ms, packed_at, touched)
         begun: set[str] = set()
         for key, start_ms in changed:
             if key in begun:
                 continue  # took in all of its panes
-            panes = panes_of(key)
             if key in self._to_move:
-                self._move(key, now_ms, panes, touched)
+                self._move(key, now_ms, packed_at, touched)
             if key not in self._windows:
-                self._begin(key, now_ms, panes, touched)
+                self._begin(key, now_ms, packed_at, touched)
                 begun.add(key)
                 continue
-            packed: bytes | None = None
+            packed = packed_at(key, start_ms)
             for name, running in self._windows[key].items():
-                if running.window.holds(start_ms):
-                    packed = pack_tally(panes.get(start_ms, {})) if packed is None else packed
-                    if running.put_packed(start_ms, packed):
-                        touched[key, name] = None
+                if running.put(start_ms, packed):
+                    touched[key, name] = None
         return list(touched)
 
-    def _begin(self, key: str, now_ms: int, panes: Panes, touched: dict[Slot, None]) -> None:
+    def _begin(self, key: str, now_ms: int, packed_at: PackedAt, touched: dict[Slot, None]) -> None:
         windows = self._windows[key] = {}
-        packed: dict[int, bytes] = {}
         for name in LIVE_WINDOWS:
             window = self._window_of(key, name, now_ms)
             running = windows[name] = RunningWindow(Window(window.from_ms, window.from_ms), self._pane_ms)
-            if running.move_to(window, panes, packed):
+            if running.move_to(window, partial(packed_at, key)):
                 touched[key, name] = None
 
-    def _move(self, key: str, now_ms: int, panes: Panes, touched: dict[Slot, None]) -> None:
+    def _move(self, key: str, now_ms: int, packed_at: PackedAt, touched: dict[Slot, None]) -> None:
         del self._to_move[key]
         empty = True
-        packed: dict[int, bytes] = {}
         for name, running in self._windows[key].items():
             window = self._window_of(key, name, now_ms)
-            if window != running.window and running.move_to(window, panes, packed):
+            if window != running.window and running.move_to(window, partial(packed_at, key)):
                 touched[key, name] = None
             empty = empty and not running.tally
         if empty and not any((key, name) in touched for name in LIVE_WINDOWS):
@@ -107,27 +102,3 @@ def scope_window(roster: Roster, pane_ms: int) -> Callable[[str, str, int], Wind
         return roster.window(tenant, scope, name, now_ms, pane_ms)
 
     return window
-
-
-class KeyPanes(Mapping[int, Tally]):
-    """The panes of one key out of panes by start and key; a view, not a copy."""
-
-    def __init__(self, by_start: Mapping[int, Mapping[str, object]], key: str) -> None:
-        self._by_start = by_start
-        self._key = key
-
-    def __getitem__(self, start_ms: int) -> Tally:
-        pane = self._by_start[start_ms][self._key]
-        tally = getattr(pane, "tally", pane)
-        assert isinstance(tally, dict)
-        return tally
-
-    def __iter__(self) -> Iterator[int]:
-        return (start_ms for start_ms, by_key in self._by_start.items() if self._key in by_key)
-
-    def __contains__(self, start_ms: object) -> bool:
-        by_key = self._by_start.get(start_ms)  # type: ignore[call-overload]
-        return by_key is not None and self._key in by_key
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)

@@ -17,6 +17,7 @@ from faust.tables.table import Table
 from faust.types import TP
 
 from kpistream.core.partition import NOTHING, Partition, PartitionSettings
+from kpistream.core.tallies import NOTHING as NO_SUMS
 from kpistream.log.records import CONFLICT_REASON, Outgoing
 from kpistream.log.tail import read_on
 
@@ -94,6 +95,11 @@ class Shard:
         changed, self.changed = self.changed, set()
         changed.update((pane.key, pane.start_ms) for pane in self.partition.at.dirty)
         return changed
+
+    def packed_at(self, key: str, start_ms: int) -> bytes:
+        """The packed tally of a pane; that of nothing when there is no such pane."""
+        pane = self.partition.panes.get(start_ms, {}).get(key)
+        return NO_SUMS if pane is None else pane.packed_tally
 
     @property
     def ready(self) -> bool:

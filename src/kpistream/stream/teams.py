@@ -21,6 +21,7 @@ from kpistream.core.alerts import alert_key, encode_transition
 from kpistream.core.measures import Tally, add, difference
 from kpistream.core.readings import About, Pacer, encode_reading, reading_key
 from kpistream.core.settings import Settings
+from kpistream.core.tallies import pack_tally
 from kpistream.core.targets import TENANT_SCOPE, team_scope
 from kpistream.core.windows import Window, window_at
 from kpistream.log.records import Outgoing
@@ -89,9 +90,9 @@ class TeamSums:
             add(self.panes.setdefault(key, {}).setdefault(start_ms, {}), change)
             self.changed.add((key, start_ms))
 
-    def panes_of(self, key: str) -> dict[int, Tally]:
-        """Tallies of a team or tenant by pane start."""
-        return self.panes.get(key, {})
+    def packed_at(self, key: str, start_ms: int) -> bytes:
+        """The packed tally of a team or tenant at a pane start."""
+        return pack_tally(self.panes.get(key, {}).get(start_ms, {}))
 
     def forget_before(self, limit_ms: int) -> None:
         """Drop panes that no live window can reach any more; looks at all of them once for each pane of time."""
@@ -206,7 +207,7 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
         for partition, sums in list(self._sums.items()):
             changed, sums.changed = sums.changed, set()
             slots = dict.fromkeys(
-                slot for slot in sums.live.look(now_ms, changed, sums.panes_of) if sums.pacer.changed(slot, now_ms)
+                slot for slot in sums.live.look(now_ms, changed, sums.packed_at) if sums.pacer.changed(slot, now_ms)
             )
             provisional = sums.next_offset < sums.catch_up_to
             early = sums.bench.shown_too_early(provisional)

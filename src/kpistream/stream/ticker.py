@@ -21,7 +21,7 @@ from kpistream.log.tail import read_on
 from kpistream.log.topics import Topics
 from kpistream.metrics import WorkerMetrics
 from kpistream.stream.judging import AGENT_KINDS, Bench
-from kpistream.stream.live import KeyPanes, LiveWindows, Slot, scope_window
+from kpistream.stream.live import LiveWindows, Slot, scope_window
 from kpistream.stream.state import Shard, Shards
 
 log = logging.getLogger(__name__)
@@ -92,8 +92,7 @@ class Ticker:
             return [], []
         view.looked_ms = now_ms
         changed = shard.take_changed()
-        by_start = shard.partition.panes
-        for slot in view.live.look(now_ms, changed, lambda key: KeyPanes(by_start, key)):
+        for slot in view.live.look(now_ms, changed, shard.packed_at):
             if view.pacer.changed(slot, now_ms):
                 view.queue[slot] = None
         early = view.bench.shown_too_early(not shard.caught_up)
