@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from kpistream.core.changelog import MarkRecord, PaneRecord, encode_pane, frontier_key, mark_key, parse
+from kpistream.core.changelog import FrontierRecord, MarkRecord, PaneRecord, encode_pane, frontier_key, mark_key, parse
 from kpistream.core.homes import Homes
 from kpistream.core.panes import Pane, unpack
 from kpistream.core.partition import NOTHING, Flush, Outcome, Partition, Retraction
@@ -36,13 +36,12 @@ class StoreEmptied(Partition):
 
 
 class Overwrite(Partition):
-    def _join_record(self, key: bytes, value: bytes) -> None:
-        record = parse(key, value)
+    def _join_record(self, key: bytes, record: PaneRecord | MarkRecord | FrontierRecord) -> None:
         pane = self.panes.get(record.start_ms, {}).pop(record.key, None) if isinstance(record, PaneRecord) else None
         if pane is not None:
             for identity in pane.entries:
                 self.homes.leave(identity, pane)
-        super()._join_record(key, value)
+        super()._join_record(key, record)
 
 
 class Reopen(Partition):

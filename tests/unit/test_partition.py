@@ -11,7 +11,8 @@ from kpistream.core.changelog import (
     parse,
 )
 from kpistream.core.measures import CALLS, TALK_MS
-from kpistream.core.partition import Flush, Outcome, PaneSum, Partition, PartitionSettings, Retraction
+from kpistream.core.panes import PaneSum
+from kpistream.core.partition import Flush, Outcome, Partition, PartitionSettings, Retraction
 from kpistream.core.placing import Accepted, Place, rank_of
 from kpistream.core.tallies import pack_tally
 

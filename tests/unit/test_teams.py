@@ -1,7 +1,7 @@
 """Teams: of each pane the highest version counts, whatever the order, and old panes go."""
 
 from kpistream.core.measures import CALLS, TALK_SQ_MS2
-from kpistream.core.partition import PaneSum
+from kpistream.core.panes import PaneSum
 from kpistream.core.placing import Place
 from kpistream.core.settings import Settings
 from kpistream.core.tallies import pack_tally

@@ -63,19 +63,28 @@ class Keys:
 
     def seen(self, key: bytes, offset: int) -> bool:
         """A record was read or published under the key; True when it is the first. Raises ValueError for no key."""
-        start_ms = start_of_key(key)
+        return self.seen_at(start_of_key(key), key, offset)
+
+    def seen_at(self, start_ms: int | None, key: bytes, offset: int) -> bool:
+        """`seen` of a key whose pane start is known."""
         if start_ms is None:
             first = key not in self._frontiers
             self._frontiers.add(key)
             return first
         below = start_ms < self._frontier_ms
-        by_key = (self._closed if below else self._live).setdefault(start_ms, {})
+        by_start = self._closed if below else self._live
+        by_key = by_start.get(start_ms)
+        if by_key is None:
+            by_key = by_start[start_ms] = {}
         first = key not in by_key
         by_key[key] = offset
         if below:
             self._closed_count += first
         elif first and key.startswith(b"P/"):
-            self._tails.setdefault(start_ms, set()).add(key.rpartition(b"#")[2])
+            tails = self._tails.get(start_ms)
+            if tails is None:
+                tails = self._tails[start_ms] = set()
+            tails.add(key.rpartition(b"#")[2])
         return first
 
     def gone(self, key: bytes) -> None:

@@ -74,6 +74,15 @@ _UNKNOWN: Final = b""
 _decode_all: Final = msgspec.msgpack.Decoder(list[_Packed]).decode
 
 
+class _Named(msgspec.Struct, array_like=True, gc=False):
+    """The identity of a packed entry; the rest is passed over."""
+
+    identity: str
+
+
+_decode_named: Final = msgspec.msgpack.Decoder(list[_Named]).decode
+
+
 def _sum(entries: Iterable[Entry]) -> Tally:
     tally: Tally = {}
     for entry in entries:
@@ -173,7 +182,7 @@ class Pane:
     def identities(self) -> list[str]:
         """The identities of all entries. Leaves a sealed pane sealed."""
         if self._entries is None:
-            return [entry.identity for entry in unpack_all(self._sealed)]
+            return [entry.identity for entry in _decode_named(self._sealed)]
         return list(self._entries)
 
     def fill(self, packed: bytes, packed_tally: bytes = _UNKNOWN) -> list[str]:
@@ -182,7 +191,7 @@ class Pane:
         Returns the identities. Only for an empty pane.
         """
         assert not self.size, "only an empty pane is filled"
-        identities = [entry.identity for entry in unpack_all(packed)]
+        identities = [entry.identity for entry in _decode_named(packed)]
         self.size = len(packed) - len(array_head(len(identities)))
         self._entries, self._sealed, self._tally, self._packed_tally = None, packed, _NO_SUMS, packed_tally
         return identities
@@ -243,6 +252,19 @@ class Pane:
         for entry in unpack_all(other.packed()):
             self.join(entry.identity, entry.rank, entry.contribution, entry.tombstone)
         return self.version != before
+
+
+class PaneSum(NamedTuple):
+    """Version and tally of a pane that changed, for readers that want sums only."""
+
+    place: Place
+    version: int
+    packed_tally: bytes
+
+    @property
+    def tally(self) -> Tally:
+        """The sums."""
+        return unpack_tally(self.packed_tally)
 
 
 def chunk_count(size: int, limit: int) -> int:

@@ -14,11 +14,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from sys import intern
-from typing import Final, NamedTuple
+from typing import Final
 
 from kpistream.core.changelog import (
     FrontierRecord,
     MarkRecord,
+    PaneRecord,
     encode_frontier,
     encode_mark,
     encode_pane,
@@ -27,12 +28,11 @@ from kpistream.core.changelog import (
 )
 from kpistream.core.homes import Homes
 from kpistream.core.keys import Keys
-from kpistream.core.measures import Contribution, Tally
+from kpistream.core.measures import Contribution
 from kpistream.core.panes import ADDED as JOINED_ADDED
-from kpistream.core.panes import Joined, Pane, chunk_count, unpack
+from kpistream.core.panes import Joined, Pane, PaneSum, chunk_count, unpack
 from kpistream.core.placing import REVISION_SHIFT, Accepted, Place
 from kpistream.core.sealing import Sealer
-from kpistream.core.tallies import unpack_tally
 
 NOTHING = -1
 _FOR_NOBODY: Final = 1 << 62
@@ -88,19 +88,6 @@ class Retraction:
     identity: str
     rank: int
     place: Place
-
-
-class PaneSum(NamedTuple):
-    """Version and tally of a pane that changed, for readers that want sums only."""
-
-    place: Place
-    version: int
-    packed_tally: bytes
-
-    @property
-    def tally(self) -> Tally:
-        """The sums."""
-        return unpack_tally(self.packed_tally)
 
 
 @dataclass(slots=True)
@@ -189,8 +176,10 @@ class Partition:
         if value is None:
             self.keys.gone(key)
         else:
-            self.keys.seen(key, offset)
-            self._join_record(key, value)
+            record = parse(key, value)
+            start_ms = None if isinstance(record, FrontierRecord) else record.start_ms
+            self.keys.seen_at(start_ms, key, offset)
+            self._join_record(key, record)
         self.persisted = offset
 
     def recovered(self, end: int) -> None:
@@ -205,23 +194,24 @@ class Partition:
         self.at.buried_ms = self.frontier_ms
         self._close()
 
-    def _join_record(self, key: bytes, value: bytes) -> None:
-        record = parse(key, value)
+    def _join_record(self, key: bytes, record: PaneRecord | MarkRecord | FrontierRecord) -> None:
         if isinstance(record, FrontierRecord):
             self.frontier_ms = max(self.frontier_ms, record.start_ms)
-        elif not isinstance(record, MarkRecord) and record.start_ms >= self.frontier_ms:
+        elif isinstance(record, PaneRecord) and record.start_ms >= self.frontier_ms:
             if record.pane_ms != self.settings.pane_ms:
                 raise ValueError(f"pane of {record.pane_ms} ms in a changelog of {self.settings.pane_ms} ms panes")
-            pane = self._pane(record.key, record.start_ms)
+            pane, homes = self._pane(record.key, record.start_ms), self.homes
             if not pane.size:
-                whole = record.packed_tally if key.endswith(_WHOLE) else b""
-                for identity in pane.fill(record.packed_entries, whole):
-                    self.homes.add(identity, pane)
+                for identity in pane.fill(record.packed_entries, record.packed_tally if key.endswith(_WHOLE) else b""):
+                    if identity in homes:
+                        homes.add(identity, pane)
+                    else:
+                        homes[identity] = pane
                 return
             self._sealer.touched((pane,))
             for entry in entries_of(record):
-                if pane.join(entry.identity, entry.rank, entry.contribution, entry.tombstone) is Joined.ADDED:
-                    self.homes.add(entry.identity, pane)
+                if pane.join(entry.identity, entry.rank, entry.contribution, entry.tombstone) is JOINED_ADDED:
+                    homes.add(entry.identity, pane)
 
     # ---- records
 
@@ -387,7 +377,9 @@ class Partition:
                         at.marks[pane.place] = at.next_offset - 1
 
     def _pane(self, key: str, start_ms: int) -> Pane:
-        by_key = self.panes.setdefault(start_ms, {})
+        by_key = self.panes.get(start_ms)
+        if by_key is None:
+            by_key = self.panes[start_ms] = {}
         pane = by_key.get(key)
         if pane is None:
             pane = by_key[key] = Pane(intern(key), start_ms)

@@ -15,7 +15,8 @@ from typing import Final
 import msgspec
 
 from kpistream.core.changelog import VERSION_BYTES
-from kpistream.core.partition import Flush, PaneSum, Retraction
+from kpistream.core.panes import PaneSum
+from kpistream.core.partition import Flush, Retraction
 from kpistream.core.placing import rank_parts
 from kpistream.log.publisher import Publisher
 from kpistream.log.records import Outgoing
