@@ -36,7 +36,9 @@ class Config:
         "", "static group member name of this process (a pod's ordinal); empty: dynamic membership"
     )
     pane_minutes: int = _setting(5, "pane size in minutes; must divide 15; fixed for the life of the topics")
-    horizon_hours: int = _setting(36, "how long panes stay live behind the newest record, in hours")
+    horizon_hours: int = _setting(
+        36, "how long panes stay live behind the newest record, in hours; below 26, business days are provisional"
+    )
     history: bool = _setting(True, "false: no sink runs; events for closed panes are dead-lettered")
     flush_ms: int = _setting(250, "time between flushes of a partition, in ms")
     session_timeout_s: int = _setting(15, "group session timeout, in seconds")

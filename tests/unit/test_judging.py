@@ -5,6 +5,7 @@ from kpistream.core.measures import CONNECTED, TALK_MS
 from kpistream.core.readings import About
 from kpistream.core.settings import read_settings
 from kpistream.core.tallies import NOTHING, pack_tally
+from kpistream.core.targets import Why
 from kpistream.core.windows import MINUTE_MS, rolling
 from kpistream.stream.judging import AGENT_KINDS, TEAM_KINDS, Bench
 from kpistream.stream.live import LiveWindows
@@ -40,7 +41,7 @@ def bench(team="north", kinds=AGENT_KINDS, log=()):
 
 
 def fired():
-    _, transitions = bench().look(live_of(400_000), [("acme/agent:ann", "rolling-15m")], NOW_MS, provisional=False)
+    _, transitions = bench().look(live_of(400_000), [("acme/agent:ann", "rolling-15m")], NOW_MS, complete_from_ms=0)
     return transitions
 
 
@@ -52,12 +53,23 @@ def test_missed_target_fires_with_a_deterministic_id():
 
 def test_provisional_numbers_are_never_judged():
     readings, transitions = bench().look(
-        live_of(400_000), [("acme/agent:ann", "rolling-15m")], NOW_MS, provisional=True
+        live_of(400_000), [("acme/agent:ann", "rolling-15m")], NOW_MS, complete_from_ms=None
     )
 
     assert transitions == []
     assert readings[0].provisional
     assert readings[0].targets["talk"].state is State.NO_DATA
+
+
+def test_a_window_that_begins_before_the_live_panes_is_provisional_and_never_judged():
+    live = live_of(400_000)
+    window, judge = live.window(("acme/agent:ann", "rolling-15m")).window, bench()
+
+    for complete_from_ms, short in ((window.from_ms, False), (window.from_ms + 1, True)):
+        readings, transitions = judge.look(live, [("acme/agent:ann", "rolling-15m")], NOW_MS, complete_from_ms)
+        target = readings[0].targets["talk"]
+        assert (readings[0].provisional, target.reason is Why.PANES_CLOSED, transitions == []) == (short,) * 3
+    assert judge.shown_too_early(provisional=False) == [], "shown once, not again at every look"
 
 
 def test_a_judge_of_teams_knows_no_alerts_of_agents():

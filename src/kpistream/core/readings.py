@@ -44,7 +44,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     to_ms: int
     as_of_ms: int
     provisional: bool
-    """True while the worker recovers or lags: the numbers may still be too small."""
+    """True while the worker recovers or lags, and for a window that is longer than the horizon: the numbers may be too
+    small."""
     measures: dict[str, int | dict[str, int]]
     kpis: dict[str, Value]
     kpis_by_member: dict[str, Family]

@@ -80,6 +80,8 @@ class Why(StrEnum):
     NO_CASES = "no-cases"
     SAMPLE_TOO_SMALL = "sample-too-small"
     CATCHING_UP = "catching-up"
+    PANES_CLOSED = "panes-closed"
+    """The window begins before the panes that are still live: the horizon is shorter than the window."""
     HISTORY_UNREACHABLE = "history-unreachable"
     OFF_SHIFT = "off-shift"
     NOT_COVERED = "not-covered"
@@ -97,6 +99,8 @@ class Judgement(msgspec.Struct, frozen=True):
 
 CATCHING_UP: Final = Judgement(Verdict.NO_DATA, Why.CATCHING_UP)
 """For a worker that recovers or lags: it knows too little of the present to judge."""
+PANES_CLOSED: Final = Judgement(Verdict.NO_DATA, Why.PANES_CLOSED)
+"""For a window of which panes are closed: a restart forgets them, and late events go to history only."""
 HISTORY_UNREACHABLE: Final = Judgement(Verdict.NO_DATA, Why.HISTORY_UNREACHABLE)
 OFF_SHIFT: Final = Judgement(Verdict.OFF_SHIFT, Why.OFF_SHIFT)
 NOT_COVERED: Final = Judgement(Verdict.OFF_SHIFT, Why.NOT_COVERED)

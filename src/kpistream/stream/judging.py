@@ -20,7 +20,7 @@ from kpistream.core.alerts import (
 )
 from kpistream.core.readings import About, Reading, Shown, TargetReading, read, target_reading
 from kpistream.core.settings import Settings
-from kpistream.core.targets import CATCHING_UP, NOT_COVERED, Target, covers, judge
+from kpistream.core.targets import CATCHING_UP, NOT_COVERED, PANES_CLOSED, Target, covers, judge
 from kpistream.stream.live import LiveWindows, Slot
 
 _HOLDING = (State.PENDING, State.RECOVERING)
@@ -58,12 +58,16 @@ class Bench:
         return early
 
     def look(
-        self, live: LiveWindows, slots: Iterable[Slot], now_ms: int, provisional: bool
+        self, live: LiveWindows, slots: Iterable[Slot], now_ms: int, complete_from_ms: int | None
     ) -> tuple[list[Reading], list[Transition]]:
-        """Readings of the slots, and the transitions that they cause. Provisional numbers are never judged."""
+        """Readings of the slots, and the transitions that they cause. Provisional numbers are never judged.
+
+        `complete_from_ms`: every pane from there on is known; None while the worker recovers or lags. What lies
+        before is closed: gone with the next restart, and late events do not come to it.
+        """
         readings: list[Reading] = []
         transitions: list[Transition] = []
-        early = provisional or not self.loaded
+        early = complete_from_ms is None or not self.loaded
         for slot in slots:
             key, name = slot
             running = live.window(slot)
@@ -73,9 +77,11 @@ class Bench:
             self.holding.discard(slot)
             if early:
                 self._early.add(slot)
+            short = complete_from_ms is not None and running.window.from_ms < complete_from_ms
             for target in self._targets(about, name):
-                if early:
-                    standing[target.name] = target_reading(target, State.NO_DATA, CATCHING_UP)
+                if early or short:
+                    why = CATCHING_UP if early else PANES_CLOSED
+                    standing[target.name] = target_reading(target, State.NO_DATA, why)
                     continue
                 judgement = judge(target, running.tally, limits)
                 look = Look(target, judgement, running.window, about.team, about.display_name)
@@ -83,9 +89,8 @@ class Bench:
                 if alert.state in _HOLDING:
                     self.holding.add(slot)
                 standing[target.name] = target_reading(target, alert.state, judgement)
-            readings.append(
-                read(about, Shown(name, running.window, now_ms, provisional), running.tally, standing, limits)
-            )
+            shown = Shown(name, running.window, now_ms, provisional=complete_from_ms is None or short)
+            readings.append(read(about, shown, running.tally, standing, limits))
         return readings, transitions
 
     def sweep(self, live: LiveWindows, now_ms: int) -> list[Transition]:

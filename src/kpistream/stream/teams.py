@@ -73,7 +73,7 @@ class TeamSums:
     def put(self, value: bytes) -> None:
         """Take one record; an older version than the one that stands is ignored, and a pane that is forgotten."""
         tenant, scope, start_ms, version, sums = _decode(value)
-        if start_ms < self._forget_at_ms - self._pane_ms:
+        if start_ms < self.complete_from_ms:
             return  # else a backlog of years would be held until the next look
         key = f"{tenant}/{scope}"
         held = self._held.setdefault(start_ms, {})
@@ -93,6 +93,11 @@ class TeamSums:
     def packed_at(self, key: str, start_ms: int) -> bytes:
         """The packed tally of a team or tenant at a pane start."""
         return pack_tally(self.panes.get(key, {}).get(start_ms, {}))
+
+    @property
+    def complete_from_ms(self) -> int:
+        """Panes from there on are held."""
+        return self._forget_at_ms - self._pane_ms
 
     def forget_before(self, limit_ms: int) -> None:
         """Drop panes that no live window can reach any more; looks at all of them once for each pane of time."""
@@ -213,7 +218,8 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
             early = sums.bench.shown_too_early(provisional)
             slots.update(dict.fromkeys((*sums.pacer.due(now_ms), *sums.bench.holding, *early)))
             due = [slot for slot in slots if slot[0] in sums.live]
-            readings, transitions = sums.bench.look(sums.live, due, now_ms, provisional)
+            complete_from_ms = None if provisional else sums.complete_from_ms
+            readings, transitions = sums.bench.look(sums.live, due, now_ms, complete_from_ms)
             publish, topics = self._ports.publisher.publish, self._ports.topics
             if transitions:
                 await publish(

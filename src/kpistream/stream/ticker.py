@@ -102,7 +102,8 @@ class Ticker:
         for slot in now:
             del view.queue[slot]
         slots = [slot for slot in now if slot[0] in view.live]
-        readings, transitions = view.bench.look(view.live, slots, now_ms, provisional=not shard.caught_up)
+        complete_from_ms = shard.partition.frontier_ms if shard.caught_up else None
+        readings, transitions = view.bench.look(view.live, slots, now_ms, complete_from_ms)
         if shard.caught_up and view.bench.loaded and view.swept_pane != now_ms // self._shards.settings.pane_ms:
             view.swept_pane = now_ms // self._shards.settings.pane_ms
             transitions += view.bench.sweep(view.live, now_ms)
