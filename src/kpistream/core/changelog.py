@@ -69,11 +69,8 @@ _ARRAY_OF_7: Final = b"\x97"
 
 def pane_key(place: Place, pane_ms: int, writer: str, chunk: int, chunks: int) -> bytes:
     """Key of one chunk of a pane: `P/tenant/scope/start/size#writer/chunk.chunks`."""
-    return _pane_key(place.key, place.start_ms, pane_ms, f"{writer}/{chunk}.{chunks}")
-
-
-def _pane_key(key: str, start_ms: int, pane_ms: int, part: str) -> bytes:
-    return f"P/{key}/{start_ms}/{pane_ms}#{part}".encode("utf-8", "surrogatepass")
+    text = f"P/{place.key}/{place.start_ms}/{pane_ms}#{writer}/{chunk}.{chunks}"
+    return text.encode("utf-8", "surrogatepass")
 
 
 def mark_key(place: Place, offset: int) -> bytes:
@@ -99,16 +96,16 @@ def start_of_key(key: bytes) -> int | None:
 
 def encode_pane(pane: Pane, pane_ms: int, writer: str, chunks: int) -> list[tuple[bytes, bytes]]:
     """Keys and values of all chunks of a pane."""
-    key, start_ms, version = pane.key, pane.start_ms, pane.version.to_bytes(VERSION_BYTES, "big")
+    place, version = pane.place, pane.version.to_bytes(VERSION_BYTES, "big")
     # Written as an array of 5; the tally and the entries, packed already, make it 7.
-    head = _ARRAY_OF_7 + _encode(("P", key, start_ms, pane_ms, version))[1:] + pane.packed_tally
+    head = _ARRAY_OF_7 + _encode(("P", place.key, place.start_ms, pane_ms, version))[1:] + pane.packed_tally
     if chunks == 1:
-        return [(_pane_key(key, start_ms, pane_ms, f"{writer}/0.1"), head + pane.packed())]
+        return [(pane_key(place, pane_ms, writer, 0, 1), head + pane.packed())]
     parts: list[list[bytes]] = [[] for _ in range(chunks)]
     for identity, packed in pane.entries.items():
         parts[chunk_of(identity, chunks)].append(packed)
     return [
-        (_pane_key(key, start_ms, pane_ms, f"{writer}/{chunk}.{chunks}"), head + array(part, len(part)))
+        (pane_key(place, pane_ms, writer, chunk, chunks), head + array(part, len(part)))
         for chunk, part in enumerate(parts)
     ]
 

@@ -50,12 +50,6 @@ def pane_start(at_ms: int, pane_ms: int) -> int:
     return at_ms - at_ms % pane_ms
 
 
-def pane_starts(window: Window, pane_ms: int) -> range:
-    """Starts of all panes of the window, ascending."""
-    assert window.from_ms % pane_ms == 0 and window.to_ms % pane_ms == 0, (window, pane_ms)
-    return range(window.from_ms, window.to_ms, pane_ms)
-
-
 def rolling(now_ms: int, length_ms: int, pane_ms: int) -> Window:
     """The panes whose start lies in `(now_ms - length_ms, now_ms]`; the last is the current one.
 
