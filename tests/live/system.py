@@ -68,6 +68,8 @@ class Sent(NamedTuple):
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
     partition: int | None = None
+    timestamp_ms: int = 0
+    """Of the record, in a topic that keeps the producer's; 0: now."""
 
 
 class Role:
@@ -258,7 +260,14 @@ class System:
 
     def allow_bytes(self, name: str, size_bytes: int) -> None:
         """Let records of this size into a topic."""
-        entry = ConfigEntry("max.message.bytes", str(size_bytes), incremental_operation=AlterConfigOpType.SET)
+        self._alter(name, "max.message.bytes", str(size_bytes))
+
+    def stamp(self, name: str, kind: str) -> None:
+        """Let a topic carry the producer's time (`CreateTime`), or the broker's again (`LogAppendTime`)."""
+        self._alter(name, "message.timestamp.type", kind)
+
+    def _alter(self, name: str, setting: str, value: str) -> None:
+        entry = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ConfigResource.Type.TOPIC, self.topic(name), incremental_configs=[entry])
         for future in self._admin.incremental_alter_configs([resource]).values():
             future.result(timeout=30)
@@ -294,6 +303,7 @@ class System:
                 value=record.value,
                 headers=list(record.headers),
                 on_delivery=delivered,
+                timestamp=record.timestamp_ms,
                 **where,
             )
             producer.poll(0)
