@@ -50,7 +50,8 @@ class BatchConsumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._done: dict[TP, int] = {}
+        self._done: dict[TP, tuple[int, int]] = {}
+        """Generation, and the offset before which everything is durable."""
         self._holes: dict[TP, int] = {}
         self.starts: dict[TP, int] = {}
         """Where reading of each partition began in the current assignment."""
@@ -225,14 +226,20 @@ class BatchConsumer(driver.Consumer):
         if generation != self.app.consumer_generation_id:
             return False
         tp = TP(topic, partition)
-        self._done[tp] = max(offset, self._done.get(tp, 0))
+        self._done[tp] = (generation, max(offset, self._new_offset(tp) or 0))
         return True
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         return (tp for tp in list(self._done) if topics is None or tp in topics or tp.topic in topics)
 
     def _new_offset(self, tp: TP) -> int | None:
-        return self._done.get(tp)
+        """What may be committed now: nothing of an earlier generation.
+
+        A flush may be acknowledged after its partition was revoked. Committed when the partition comes back, later,
+        that offset would take the group back behind what others have committed since.
+        """
+        generation, offset = self._done.get(tp, (None, None))
+        return offset if generation == self.app.consumer_generation_id else None
 
     def _should_commit(self, tp: TP, offset: int) -> bool:
         committed = self._committed_offset[tp]
