@@ -30,6 +30,7 @@ def test_time_moves_the_windows_of_many_keys_in_several_looks() -> None:
     live, panes = rolling_windows(), {0: {CALLS: 1}}
     keys = [f"acme/agent:{number}" for number in range(MOVES_A_LOOK + 1)]
     live.look(0, [(key, 0) for key in keys], sums(panes))
+    live.look(0, [], sums(panes))
 
     moved = {key for key, _ in live.look(3 * PANE_MS, [], sums(panes))}
     behind = live.behind
@@ -38,10 +39,25 @@ def test_time_moves_the_windows_of_many_keys_in_several_looks() -> None:
     assert (len(moved), behind, moved_next, live.behind) == (MOVES_A_LOOK, True, {keys[-1]}, False)
 
 
+def test_many_new_keys_begin_in_several_looks() -> None:
+    """After a start all keys of a partition are new; what changes meanwhile is taken in when their turn comes."""
+    live, panes = rolling_windows(), {0: {CALLS: 1}}
+    keys = [f"acme/agent:{number}" for number in range(MOVES_A_LOOK + 1)]
+
+    begun = {key for key, _ in live.look(0, [(key, 0) for key in keys], sums(panes))}
+    behind = live.behind
+    panes[0] = {CALLS: 2}
+    begun_next = {key for key, _ in live.look(0, [(keys[-1], 0)], sums(panes))}
+
+    assert (len(begun), behind, begun_next, live.behind) == (MOVES_A_LOOK, True, {keys[-1]}, False)
+    assert live.window((keys[-1], "rolling-15m")).tally == {CALLS: 2}
+
+
 def test_a_change_does_not_wait_for_the_window_to_be_moved() -> None:
     live, panes = rolling_windows(), {0: {CALLS: 1}}
     keys = [f"acme/agent:{number}" for number in range(MOVES_A_LOOK + 1)]
     live.look(0, [(key, 0) for key in keys], sums(panes))
+    live.look(0, [], sums(panes))
 
     panes[PANE_MS] = {CALLS: 5}
     live.look(PANE_MS, [(keys[-1], PANE_MS)], sums(panes))

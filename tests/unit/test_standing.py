@@ -2,9 +2,10 @@
 
 from prometheus_client import CollectorRegistry
 
+from kpistream.core.panes import Pane
 from kpistream.core.partition import PartitionSettings
 from kpistream.metrics import WorkerMetrics
-from kpistream.stream.standing import Standing
+from kpistream.stream.standing import STARTS_A_LOOK, Standing
 from kpistream.stream.state import Shards
 
 
@@ -157,3 +158,31 @@ def test_partition_is_ready_when_it_has_read_to_the_end_seen_at_assignment():
     standing.look()
 
     assert standing.waits_for() == []
+
+
+def test_bytes_in_memory_are_shown_start_by_start():
+    """A look adds up the panes of a few starts only; a change is seen within as many looks as the rest take."""
+    _, shards, standing, registry = made({0: 0})
+    partition = held(shards, 0, begins_at=0, catch_up_to=0).partition
+    starts = 5 * STARTS_A_LOOK
+    for number in range(starts):
+        pane = partition.panes.setdefault(number * 300_000, {})["acme/agent:ann"] = Pane("acme/agent:ann", number)
+        pane.join("acme/pbx/call/1", 1, (1, 1))
+
+    standing.look()
+    value = registry.get_sample_value("kpistream_state_bytes", {"partition": "0"})
+    assert value == starts * pane.size
+    assert registry.get_sample_value("kpistream_live_panes", {"partition": "0"}) == starts
+
+    pane.join("acme/pbx/call/2", 1, (1, 1))
+    grown = starts * pane.size // 2 + pane.size // 2
+    seen = []
+    for _ in range(5):
+        standing.look()
+        seen.append(registry.get_sample_value("kpistream_state_bytes", {"partition": "0"}))
+    assert seen[:-1] == [value] * 4
+    assert seen[-1] == grown
+
+    partition.panes.clear()
+    standing.look()
+    assert registry.get_sample_value("kpistream_state_bytes", {"partition": "0"}) == 0

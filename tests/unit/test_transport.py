@@ -14,7 +14,8 @@ def consumer(generation: int) -> BatchConsumer:
     """One that has committed nothing yet, without a broker."""
     made = BatchConsumer.__new__(BatchConsumer)
     made.app = SimpleNamespace(consumer_generation_id=generation)
-    made._done, made._committed_offset = {}, defaultdict(lambda: None)
+    made.loop = SimpleNamespace(time=lambda: 1000.0)
+    made._done, made._committed_offset, made._committed_s = {}, defaultdict(lambda: None), {}
     return made
 
 
@@ -28,7 +29,18 @@ def test_what_is_acknowledged_may_be_committed_once() -> None:
     assert made.acknowledge(*EVENTS, 40, 6)
     assert made.acknowledge(*EVENTS, 30, 6)
     assert committable(made) == {EVENTS: 40}
-    made._committed_offset[EVENTS] = 40
+    made._committed_offset[EVENTS], made._committed_s[EVENTS] = 40, 990.0
+    assert committable(made) == {}
+
+
+def test_what_was_committed_is_committed_again_after_a_minute() -> None:
+    """A late commit of another member may have taken the group's offset back."""
+    made = consumer(6)
+    made.acknowledge(*EVENTS, 40, 6)
+    made._committed_offset[EVENTS], made._committed_s[EVENTS] = 40, 939.0
+
+    assert committable(made) == {EVENTS: 40}
+    made._committed_offset[EVENTS] = 41
     assert committable(made) == {}
 
 

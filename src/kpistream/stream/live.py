@@ -19,7 +19,8 @@ Slot = tuple[str, str]
 
 
 MOVES_A_LOOK: Final = 500
-"""Keys whose windows one look moves when a pane of time has passed: all at once would stop reading for seconds."""
+"""Keys whose windows one look moves when a pane of time has passed, and for which it makes them after a start: all at
+once would stop reading for seconds."""
 
 
 class LiveWindows:
@@ -33,14 +34,16 @@ class LiveWindows:
         self._moved_to = -1
         self._to_move: dict[str, None] = {}
         """Keys whose windows have not followed the last step of time yet."""
+        self._to_begin: dict[str, None] = {}
+        """Keys that have no windows yet."""
 
     def __contains__(self, key: str) -> bool:
         return key in self._windows
 
     @property
     def behind(self) -> bool:
-        """True when windows of some keys are still to be moved: the next look should not wait."""
-        return bool(self._to_move)
+        """True when windows of some keys are still to be made or moved: the next look should not wait."""
+        return bool(self._to_move or self._to_begin)
 
     def window(self, slot: Slot) -> RunningWindow:
         """The running window of a slot."""
@@ -58,23 +61,23 @@ class LiveWindows:
             self._to_move = dict.fromkeys(self._windows)
         for key in list(islice(self._to_move, MOVES_A_LOOK)):
             self._move(key, now_ms, packed_at, touched)
-        begun: set[str] = set()
         for key, start_ms in changed:
-            if key in begun:
-                continue  # took in all of its panes
             if key in self._to_move:
                 self._move(key, now_ms, packed_at, touched)
             if key not in self._windows:
-                self._begin(key, now_ms, packed_at, touched)
-                begun.add(key)
+                self._to_begin[key] = None
                 continue
             packed = packed_at(key, start_ms)
             for name, running in self._windows[key].items():
                 if running.put(start_ms, packed):
                     touched[key, name] = None
+        for key in list(islice(self._to_begin, MOVES_A_LOOK)):
+            self._begin(key, now_ms, packed_at, touched)
         return list(touched)
 
     def _begin(self, key: str, now_ms: int, packed_at: PackedAt, touched: dict[Slot, None]) -> None:
+        """Take in all panes of a new key."""
+        del self._to_begin[key]
         windows = self._windows[key] = {}
         for name in LIVE_WINDOWS:
             window = self._window_of(key, name, now_ms)

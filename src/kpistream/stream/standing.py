@@ -5,20 +5,40 @@ one task of Faust for all partitions, so there any record joined is progress for
 notes (`look`); the watchdog and the endpoint read only these, from threads of their own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
+from kpistream.core.panes import Pane
 from kpistream.core.partition import NOTHING
 from kpistream.health import Fault
 from kpistream.metrics import WorkerMetrics
 from kpistream.stream.state import Shard, Shards
 
+STARTS_A_LOOK: Final = 8
+"""Pane starts whose bytes one look adds up: a day and a half of them takes a minute."""
 _Marker = tuple[int, bool, int]
 _HINT: Final = (
     "read the log lines before this one, and look at the brokers; nothing is lost, the next process reads again from "
     "the committed offsets"
 )
 _COMMIT_HINT: Final = "look at the group's coordinator and at the right to commit: what is not committed is read again"
+
+
+class _Sizes:
+    """Bytes of the live panes of a partition, start by start: there may be a million, and a look must be short."""
+
+    def __init__(self) -> None:
+        self._by_start: dict[int, int] = {}
+
+    def total(self, panes: Mapping[int, Mapping[str, Pane]]) -> int:
+        """Bytes of all panes; those of a start are added up when it is new, and then in turn."""
+        known = self._by_start
+        for start_ms in known.keys() - panes.keys():
+            del known[start_ms]
+        for start_ms in [*(start_ms for start_ms in panes if start_ms not in known), *list(known)[:STARTS_A_LOOK]]:
+            known.pop(start_ms, None)  # goes to the end: its next turn comes after all others'
+            known[start_ms] = sum(pane.size for pane in panes[start_ms].values())
+        return sum(known.values())
 
 
 class Standing:
@@ -45,6 +65,7 @@ class Standing:
         """Partition -> offset committed last in this assignment, and when."""
         self._uncommitted: dict[int, tuple[int, float]] = {}
         """Partition -> offset committed when something was acknowledged beyond it first, and when that was."""
+        self._sizes: dict[int, _Sizes] = {}
         self._notes: tuple[Fault, ...] = ()
         """What stands still; `for_s` holds since when."""
         self._waits: tuple[str, ...] = ()
@@ -121,9 +142,9 @@ class Standing:
     def _show(self, shard: Shard, lag: int, steady_s: float) -> None:
         label, metrics = str(shard.partition.number), self._metrics
         metrics.lag.labels(label).set(lag)
-        panes = list(shard.partition.live_panes())
-        metrics.panes.labels(label).set(len(panes))
-        metrics.state_bytes.labels(label).set(sum(pane.size for pane in panes))
+        panes = shard.partition.panes
+        metrics.panes.labels(label).set(sum(map(len, panes.values())))
+        metrics.state_bytes.labels(label).set(self._sizes.setdefault(shard.partition.number, _Sizes()).total(panes))
         if shard.partition.frontier_ms > 0:
             metrics.frontier_age.labels(label).set((self._now_ms() - shard.partition.frontier_ms) / 1000)
         if shard.partition.number in self._committed:
@@ -133,6 +154,7 @@ class Standing:
         """A partition is somebody else's: its gauges are, too."""
         metrics = self._metrics
         self._committed.pop(int(label), None)
+        self._sizes.pop(int(label), None)
         self._uncommitted.pop(int(label), None)
         for gauge in (metrics.lag, metrics.panes, metrics.state_bytes, metrics.frontier_age, metrics.commit_age):
             gauge.remove(label)

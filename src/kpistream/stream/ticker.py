@@ -117,7 +117,8 @@ class Ticker:
                 self._shards.settings.pane_ms, scope_window(self._settings.roster, self._shards.settings.pane_ms)
             )
             view = self._views[number] = _View(shard.generation, live, Bench(self._settings, self._about, AGENT_KINDS))
-            shard.changed.update((pane.key, pane.start_ms) for pane in shard.partition.live_panes())
+            keys = {pane.key: pane.start_ms for pane in shard.partition.live_panes()}  # one is enough: all are taken in
+            shard.changed.update(keys.items())
             task = asyncio.ensure_future(self._load(view, number))
             self._loading.add(task)
             task.add_done_callback(self._loading.discard)
