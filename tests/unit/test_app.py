@@ -25,11 +25,10 @@ def test_without_a_name_membership_is_dynamic():
 
 
 def test_consumer_waits_shortly_at_the_broker_and_reads_what_is_committed():
-    async def made():
+    async def settings():
         app = _app("")
-        thread = app.consumer._new_consumer_thread()
-        return thread._create_worker_consumer(app.transport)
+        consumer = app.consumer._new_consumer_thread()._create_worker_consumer(app.transport)
+        await consumer.stop()
+        return consumer._fetch_max_wait_ms, consumer._isolation_level
 
-    consumer = asyncio.run(made())
-
-    assert (consumer._fetch_max_wait_ms, consumer._isolation_level) == (100, "read_committed")
+    assert asyncio.run(settings()) == (100, "read_committed")
