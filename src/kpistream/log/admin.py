@@ -35,9 +35,9 @@ async def connect(connection: Mapping[str, Any]) -> AIOKafkaAdminClient:
 
 
 async def partition_counts(admin: AIOKafkaAdminClient) -> dict[str, int]:
-    """Partitions of every topic."""
+    """Partitions of every topic that the broker that was asked knows: one made just now may have none there yet."""
     described = await admin.describe_topics(await admin.list_topics())
-    return {topic["topic"]: len(topic["partitions"]) for topic in described}
+    return {topic["topic"]: len(topic["partitions"]) for topic in described if topic["partitions"]}
 
 
 async def apply_topics(
@@ -72,11 +72,7 @@ def _durable(replication: int) -> dict[str, str]:
 async def topic_faults(admin: AIOKafkaAdminClient, specs: tuple[TopicSpec, ...]) -> list[str]:
     """Everything that is wrong with the topics, one line each; empty when they are fit."""
     there = await partition_counts(admin)
-    faults = [
-        f"topic {spec.name!r} is missing (make it with `kpistream topics apply`)"
-        for spec in specs
-        if spec.name not in there
-    ]
+    faults = [_missing(spec.name) for spec in specs if spec.name not in there]
     present = [spec for spec in specs if spec.name in there]
     counts = {spec.name: there[spec.name] for spec in present if spec.co_partitioned}
     if len(set(counts.values())) > 1:
@@ -89,13 +85,19 @@ async def topic_faults(admin: AIOKafkaAdminClient, specs: tuple[TopicSpec, ...])
             if fault:
                 faults.append(fault)
     replicas = await _replicas(admin, [spec.name for spec in present])
+    faults += [_missing(name) for name, count in replicas.items() if not count]
     return faults + [fault for name in replicas for fault in _durability_faults(name, replicas[name], found)]
 
 
+def _missing(topic: str) -> str:
+    return f"topic {topic!r} is missing (make it with `kpistream topics apply`)"
+
+
 async def _replicas(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, int]:
-    """The fewest replicas that a partition of each topic has."""
+    """The fewest replicas that a partition of each topic has; 0 where the broker that was asked knows of none."""
     described = await admin.describe_topics(names) if names else []
-    return {each["topic"]: min(len(part["replicas"]) for part in each["partitions"]) for each in described}
+    counts = {each["topic"]: [len(part["replicas"]) for part in each["partitions"]] for each in described}
+    return {topic: min(found, default=0) for topic, found in counts.items()}
 
 
 def _durability_faults(topic: str, replicas: int, configs: Mapping[str, Mapping[str, str | None]]) -> list[str]:
