@@ -296,7 +296,7 @@ def test_age_is_that_of_any_window():
 def test_provisional_numbers_say_so():
     view = view_of(msgspec.structs.replace(reading(), provisional=True))
 
-    assert "provisional: still catching up" in text(view)
+    assert "provisional: not all panes are there" in text(view)
     assert "Ana Ruiz ~" in text(view)
 
 

@@ -151,7 +151,7 @@ class Pane:
 
     @property
     def packed_tally(self) -> bytes:
-        """The tally, packed; the same object until the next join, so that who keeps it keeps nothing more."""
+        """The tally, packed; the same object until the pane is joined or opened, so that windows share it."""
         packed = self._packed_tally
         if not packed:
             tally = self._tally if self._entries is not None else _sum(unpack_all(self._sealed))

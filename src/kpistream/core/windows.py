@@ -162,7 +162,7 @@ class RunningWindow:
 
     Equal at any moment to the plain sum over the agent's panes that lie in the window. `put` costs one
     pane, `move_to` the panes that leave and the starts that enter. What a pane has added is kept packed:
-    a day of panes is most of what it holds, and the windows of one scope share the bytes.
+    a day of panes is most of what it holds, and the windows of an agent share the bytes with the panes.
     """
 
     __slots__ = ("_pane_ms", "_panes", "_starts", "tally", "window")

@@ -6,6 +6,7 @@ the thread says from where to where each fetch has read.
 
 from typing import Any, Final
 
+from aiokafka.errors import CommitFailedError
 from faust.types import TP
 
 from kpistream.stream.fetching import RecordThread
@@ -33,6 +34,11 @@ class CommittedThread(RecordThread):
         self._steps: dict[TP, Step] = {}
         return consumer
 
+    async def on_start(self) -> None:
+        """Start the consumer; from then on a commit belongs to one assignment."""
+        await super().on_start()
+        bind_commits(self._ensure_consumer()._coordinator)
+
     async def _fetch_records(self, consumer: Any, active_partitions: Any, *args: Any, **limits: Any) -> Any:
         """Records as ever; `take_steps` tells from where to where each partition was read meanwhile."""
         before = self._positions()
@@ -56,3 +62,20 @@ class CommittedThread(RecordThread):
             return {}
         states = ((tp, assignment.state_value(tp)) for tp in assignment.tps)
         return {TP(*tp): int(state.position) for tp, state in states if state.has_valid_position}
+
+
+def bind_commits(coordinator: Any) -> None:
+    """Let no commit be sent for an assignment that is over.
+
+    aiokafka tries a commit again while the coordinator is away, in whatever generation it finds itself then
+    (aiokafka/consumer/group_coordinator.py, commit_offsets): a late one would take the group's offset back behind what
+    others have committed since.
+    """
+    send = coordinator._do_commit_offsets
+
+    async def send_in_time(assignment: Any, offsets: Any) -> None:
+        if not assignment.active:
+            raise CommitFailedError("the group has already rebalanced")  # Faust knows these two words
+        await send(assignment, offsets)
+
+    coordinator._do_commit_offsets = send_in_time

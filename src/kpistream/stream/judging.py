@@ -62,8 +62,9 @@ class Bench:
     ) -> tuple[list[Reading], list[Transition]]:
         """Readings of the slots, and the transitions that they cause. Provisional numbers are never judged.
 
-        `complete_from_ms`: every pane from there on is known; None while the worker recovers or lags. What lies
-        before is closed: gone with the next restart, and late events do not come to it.
+        `complete_from_ms`: every pane from there on is known; None while the worker recovers or lags, which passes.
+        What lies before is closed: gone with the next restart, and late events do not come to it. Of a window that
+        begins before, there is no data.
         """
         readings: list[Reading] = []
         transitions: list[Transition] = []
@@ -79,11 +80,10 @@ class Bench:
                 self._early.add(slot)
             short = complete_from_ms is not None and running.window.from_ms < complete_from_ms
             for target in self._targets(about, name):
-                if early or short:
-                    why = CATCHING_UP if early else PANES_CLOSED
-                    standing[target.name] = target_reading(target, State.NO_DATA, why)
+                if early:
+                    standing[target.name] = target_reading(target, State.NO_DATA, CATCHING_UP)
                     continue
-                judgement = judge(target, running.tally, limits)
+                judgement = PANES_CLOSED if short else judge(target, running.tally, limits)
                 look = Look(target, judgement, running.window, about.team, about.display_name)
                 alert = self._step(Subject(target.name, about.tenant, about.scope), look, now_ms, transitions)
                 if alert.state in _HOLDING:

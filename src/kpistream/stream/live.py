@@ -19,8 +19,9 @@ Slot = tuple[str, str]
 
 
 MOVES_A_LOOK: Final = 500
-"""Keys whose windows one look moves when a pane of time has passed, and for which it makes them after a start: all at
-once would stop reading for seconds."""
+"""Keys whose windows one look moves when a pane of time has passed: all at once would stop reading for seconds."""
+BEGINS_A_LOOK: Final = 25
+"""New keys whose windows one look makes; each costs half a millisecond late in the day. After a start all are new."""
 
 
 class LiveWindows:
@@ -53,6 +54,15 @@ class LiveWindows:
         """Where the window of a key is at `now_ms`, whether it is kept or not."""
         return self._window_of(key, name, now_ms)
 
+    def begin_in(self, from_ms: int, to_ms: int) -> list[Slot]:
+        """Slots whose window begins in `[from_ms, to_ms)`."""
+        return [
+            (key, name)
+            for key, windows in self._windows.items()
+            for name, running in windows.items()
+            if from_ms <= running.window.from_ms < to_ms
+        ]
+
     def look(self, now_ms: int, changed: Iterable[tuple[str, int]], packed_at: PackedAt) -> list[Slot]:
         """Take in changed panes (key, start) and the passing of time; the slots whose sums changed."""
         touched: dict[Slot, None] = {}
@@ -61,17 +71,20 @@ class LiveWindows:
             self._to_move = dict.fromkeys(self._windows)
         for key in list(islice(self._to_move, MOVES_A_LOOK)):
             self._move(key, now_ms, packed_at, touched)
+        new: dict[str, None] = {}
         for key, start_ms in changed:
             if key in self._to_move:
                 self._move(key, now_ms, packed_at, touched)
             if key not in self._windows:
-                self._to_begin[key] = None
+                new[key] = None
                 continue
             packed = packed_at(key, start_ms)
             for name, running in self._windows[key].items():
                 if running.put(start_ms, packed):
                     touched[key, name] = None
-        for key in list(islice(self._to_begin, MOVES_A_LOOK)):
+        if new:
+            self._to_begin = new | self._to_begin  # those that something happens to come first
+        for key in list(islice(self._to_begin, BEGINS_A_LOOK)):
             self._begin(key, now_ms, packed_at, touched)
         return list(touched)
 

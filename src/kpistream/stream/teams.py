@@ -210,13 +210,16 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
     async def tick(self, now_ms: int) -> None:
         """One pass: take in what changed, publish what may go out."""
         for partition, sums in list(self._sums.items()):
+            before_ms = sums.complete_from_ms
+            sums.forget_before(now_ms - self._keep_ms)
+            closing = sums.live.begin_in(before_ms, sums.complete_from_ms) if before_ms < sums.complete_from_ms else []
             changed, sums.changed = sums.changed, set()
             slots = dict.fromkeys(
                 slot for slot in sums.live.look(now_ms, changed, sums.packed_at) if sums.pacer.changed(slot, now_ms)
             )
             provisional = sums.next_offset < sums.catch_up_to
             early = sums.bench.shown_too_early(provisional)
-            slots.update(dict.fromkeys((*sums.pacer.due(now_ms), *sums.bench.holding, *early)))
+            slots.update(dict.fromkeys((*sums.pacer.due(now_ms), *sums.bench.holding, *early, *closing)))
             due = [slot for slot in slots if slot[0] in sums.live]
             complete_from_ms = None if provisional else sums.complete_from_ms
             readings, transitions = sums.bench.look(sums.live, due, now_ms, complete_from_ms)
@@ -230,4 +233,3 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
                     topics.readings, partition, [Outgoing(reading_key(r), encode_reading(r)) for r in readings]
                 )
                 self._ports.seen(readings)
-            sums.forget_before(now_ms - self._keep_ms)

@@ -44,6 +44,7 @@ class _View:
         self.queue: dict[Slot, None] = {}
         self.swept_pane = -1
         self.looked_ms = -BEHIND_MS
+        self.frontier_ms = NOTHING
 
 
 class Ticker:
@@ -96,13 +97,16 @@ class Ticker:
             if view.pacer.changed(slot, now_ms):
                 view.queue[slot] = None
         early = view.bench.shown_too_early(not shard.caught_up)
-        for slot in (*view.pacer.due(now_ms), *view.bench.holding, *early):
+        frontier_ms = shard.partition.frontier_ms
+        closing = view.live.begin_in(view.frontier_ms, frontier_ms) if frontier_ms > view.frontier_ms else []
+        view.frontier_ms = frontier_ms
+        for slot in (*view.pacer.due(now_ms), *view.bench.holding, *early, *closing):
             view.queue[slot] = None
         now = list(view.queue)[:SLOTS_A_TICK]
         for slot in now:
             del view.queue[slot]
         slots = [slot for slot in now if slot[0] in view.live]
-        complete_from_ms = shard.partition.frontier_ms if shard.caught_up else None
+        complete_from_ms = frontier_ms if shard.caught_up else None
         readings, transitions = view.bench.look(view.live, slots, now_ms, complete_from_ms)
         if shard.caught_up and view.bench.loaded and view.swept_pane != now_ms // self._shards.settings.pane_ms:
             view.swept_pane = now_ms // self._shards.settings.pane_ms

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, Protocol, cast
+from typing import Any, Protocol, cast
 
 from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
@@ -21,13 +21,6 @@ from kpistream.log.continuity import Reader
 from kpistream.stream.committed import CommittedThread, Step
 
 log = logging.getLogger(__name__)
-
-_AGAIN_S: Final = 60.0
-"""What was committed is committed again after so long, though nothing is new.
-
-aiokafka tries a commit again while the coordinator is away, in whatever generation it finds itself then
-(aiokafka/consumer/group_coordinator.py, commit_offsets), so a late one may take a group's offset back.
-"""
 
 
 class CommitListener(Protocol):
@@ -59,8 +52,6 @@ class BatchConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._done: dict[TP, tuple[int, int]] = {}
         """Generation, and the offset before which everything is durable."""
-        self._committed_s: dict[TP, float] = {}
-        """When a commit of the partition succeeded last."""
         self._holes: dict[TP, int] = {}
         self.starts: dict[TP, int] = {}
         """Where reading of each partition began in the current assignment."""
@@ -252,9 +243,7 @@ class BatchConsumer(driver.Consumer):
 
     def _should_commit(self, tp: TP, offset: int) -> bool:
         committed = self._committed_offset[tp]
-        if committed is None or offset > committed:
-            return True
-        return offset == committed and self.loop.time() - self._committed_s.get(tp, 0.0) > _AGAIN_S
+        return committed is None or offset > committed
 
     async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
         before = {tp: self._committed_offset[tp] for tp in offsets}
@@ -267,10 +256,8 @@ class BatchConsumer(driver.Consumer):
             # Faust takes a refused commit for done (consumer.py, _commit_offsets); the tail would never be tried again.
             self._committed_offset.update(before)
             return False
-        ended_s = self.loop.time()
-        self._listener.commit_took(ended_s - began_s)
+        self._listener.commit_took(self.loop.time() - began_s)
         for tp, offset in offsets.items():
-            self._committed_s[tp] = ended_s
             self._listener.committed(tp.topic, tp.partition, offset, generation)
         return True
 

@@ -116,7 +116,7 @@ class Screen:
         line.append(f"{clock(self._now_ms, look.zone, form)} {look.zone}")
         if not any(reading.provisional for reading in self._view.shown(self._now_ms)):
             return [line]
-        return [line, Text(" ~ provisional: still catching up, numbers may be too small ", _WARNING)]
+        return [line, Text(" ~ provisional: not all panes are there, numbers may be too small ", _WARNING)]
 
     def _foot(self, columns: int, height: int | None, signs: dict[Mark, str]) -> list[Text]:
         low = height is not None and height < _LOW
