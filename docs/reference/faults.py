@@ -20,7 +20,7 @@ topic (0 lost, 0 double, 0 phantom, 0 different), and dead letters must be exact
 *Standstill* is the longest time in which some partition had records and no commit, seen from outside, in the window
 from the fault until workers and sinks had passed everything that was there when it had been put right. Workers commit
 once a second and the session timeout is 6 s: a standstill of about 1 s is none, and a process that dies without a
-word is missed after 6 s at the earliest."""
+word is missed after 6 s at the earliest. A dash means that it was not measured."""
 
 
 def faults_page(head: str) -> str:
@@ -67,7 +67,8 @@ def _seeds(seeds: list[dict[str, Any]]) -> Iterator[str]:
         )
 
 
-def _longest(seconds: list[float]) -> str:
+def _longest(found: list[float | None]) -> str:
+    seconds = [each for each in found if each is not None]
     return f"{median(seconds):.1f}, {max(seconds):.1f}" if seconds else "-"
 
 

@@ -65,8 +65,9 @@ class Struck:
     """Until it was put right."""
     calm_s: float = 0.0
     """Until workers and sinks had committed everything that was there when it had been put right."""
-    worker_still_s: float = 0.0
-    sink_still_s: float = 0.0
+    worker_still_s: float | None = None
+    """Longest standstill; None when it could not be measured."""
+    sink_still_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -96,13 +97,17 @@ class Result:
 
     def line(self) -> str:
         """The seed in one line."""
-        struck = ", ".join(f"{each.name} {each.worker_still_s:.1f} s" for each in self.strikes)
+        struck = ", ".join(f"{each.name} {_seconds(each.worker_still_s)}" for each in self.strikes)
         roles = f"{self.workers}w{self.sinks}s"
         word = "ok  " if self.good else "FAIL"
         return f"{word} seed {self.seed} {self.seconds:.0f} s {roles} {self.records} records; {self.verdict}; {struck}"
 
 
 @stage(BROKER)
+def _seconds(still_s: float | None) -> str:
+    return "not measured" if still_s is None else f"{still_s:.1f} s"
+
+
 @contextmanager
 def one_broker(directory: Path) -> Iterator[Broker]:
     """One Apache Kafka."""
@@ -286,8 +291,9 @@ def _struck(scene: Scene, strike: Strike, still: Standstill) -> Struck:
         scene.calm()
         struck.calm_s = round(time.monotonic() - began_s, 1)
     longest = still.restart()
-    struck.worker_still_s = round(longest[scene.system.worker_group], 1)
-    struck.sink_still_s = round(longest[scene.system.sink_group], 1)
+    worker_s, sink_s = longest[scene.system.worker_group], longest[scene.system.sink_group]
+    struck.worker_still_s = None if worker_s is None else round(worker_s, 1)
+    struck.sink_still_s = None if sink_s is None else round(sink_s, 1)
     return struck
 
 

@@ -26,15 +26,18 @@ class Clockwork:
         self._committed: dict[int, int] = {}
         self._moved_s: dict[int, float] = {}
         self._behind: set[int] = set()
+        self._looks = 0
         self.longest_s = 0.0
 
-    def restart(self, now_s: float) -> float:
-        """Begin a new window; the longest standstill of the one before."""
-        longest_s, self.longest_s, self._began_s = self.longest_s, 0.0, now_s
+    def restart(self, now_s: float) -> float | None:
+        """Begin a new window; the longest standstill of the one before, None when nobody could look."""
+        longest_s = self.longest_s if self._looks else None
+        self.longest_s, self._looks, self._began_s = 0.0, 0, now_s
         return longest_s
 
     def look(self, now_s: float, ends: dict[int, int], committed: dict[int, int]) -> None:
         """Take one look at the offsets."""
+        self._looks += 1
         for partition, end in ends.items():
             at = committed.get(partition, 0)
             since_s = max(self._moved_s.get(partition, now_s), self._began_s)
@@ -56,11 +59,14 @@ class Standstill:
         self._works = {group: Clockwork(time.monotonic()) for group in groups}
         self._lock = threading.Lock()
         self._end = threading.Event()
+        self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
-    def restart(self) -> dict[str, float]:
-        """Begin a new window; the longest standstill of the one before, by group."""
+    def restart(self) -> dict[str, float | None]:
+        """Begin a new window; the longest standstill of the one before, by group. Raises what ended the watch."""
+        if self._failure is not None:
+            raise self._failure
         with self._lock:
             return {group: works.restart(time.monotonic()) for group, works in self._works.items()}
 
@@ -73,8 +79,11 @@ class Standstill:
                 reader.close()
 
     def _watch(self) -> None:
-        while not self._end.wait(_EVERY_S):
-            self._look(self._ends)
+        try:
+            while not self._end.wait(_EVERY_S):
+                self._look(self._ends)
+        except BaseException as error:
+            self._failure = error
 
     def _look(self, ends_of: Callable[[], dict[int, int]]) -> None:
         try:
@@ -87,6 +96,8 @@ class Standstill:
                 self._works[group].look(time.monotonic(), ends, committed)
 
     def _ends(self) -> dict[int, int]:
+        # Or the client asks with the epoch of a leader that is gone, after each restart of a broker, for ever.
+        self._admin.list_topics(self._tps[0].topic, timeout=_PATIENCE_S)
         asked = self._admin.list_offsets({tp: OffsetSpec.latest() for tp in self._tps}, request_timeout=_PATIENCE_S)
         return {tp.partition: future.result().offset for tp, future in asked.items()}
 

@@ -60,6 +60,14 @@ def test_partition_without_work_does_not_stand_still() -> None:
     assert works.restart(62.0) == 1.0
 
 
+def test_standstill_of_a_window_in_which_nobody_could_look_is_not_known() -> None:
+    works = Clockwork(0.0)
+
+    assert works.restart(8.0) is None
+    works.look(9.0, {0: 10}, {0: 10})
+    assert works.restart(9.5) == 0.0
+
+
 def test_standstill_from_before_a_window_counts_from_its_beginning() -> None:
     works = Clockwork(0.0)
     works.look(0.0, {0: 10}, {0: 0})
