@@ -1,5 +1,7 @@
 """Judging: which alerts a judge knows, and what happens to one that nobody covers any more."""
 
+from types import SimpleNamespace
+
 from kpistream.core.alerts import State, Subject, encode_transition
 from kpistream.core.measures import CONNECTED, TALK_MS
 from kpistream.core.readings import About
@@ -30,7 +32,8 @@ targets:
 def live_of(talk_ms):
     live = LiveWindows(PANE_MS, lambda key, name, now_ms: rolling(now_ms, 15 * MINUTE_MS, PANE_MS))
     panes = {NOW_MS: pack_tally({CONNECTED: 1, TALK_MS: talk_ms})}
-    live.look(NOW_MS, [("acme/agent:ann", NOW_MS)], lambda key, start_ms: panes.get(start_ms, NOTHING))
+    source = SimpleNamespace(starts_of=lambda key: panes, packed_at=lambda key, start_ms: panes.get(start_ms, NOTHING))
+    live.look(NOW_MS, [("acme/agent:ann", NOW_MS)], source)
     return live
 
 

@@ -7,21 +7,30 @@ follows what changed or fell due, not the number of scopes.
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import islice
-from typing import Final
+from typing import Final, Protocol
 
 from kpistream.core.roster import Roster
 from kpistream.core.windows import LIVE_WINDOWS, RunningWindow, Window
 
-PackedAt = Callable[[str, int], bytes]
-"""Gives the packed tally of a scope's key at a pane start; that of nothing when there is no such pane."""
 Slot = tuple[str, str]
 """A scope's key (`tenant/scope`) and a window's name."""
 
 
 MOVES_A_LOOK: Final = 500
 """Keys whose windows one look moves when a pane of time has passed: all at once would stop reading for seconds."""
-BEGINS_A_LOOK: Final = 25
-"""New keys whose windows one look makes; each costs half a millisecond late in the day. After a start all are new."""
+PANES_A_LOOK: Final = 2000
+"""Panes of new keys that one look takes in, about 10 ms; a key counts as some. After a start all keys are new."""
+_KEY_PANES: Final = 10
+
+
+class PaneSource(Protocol):
+    """Where the panes of scopes are."""
+
+    def starts_of(self, key: str) -> Iterable[int]:
+        """Starts of the panes that a scope has."""
+
+    def packed_at(self, key: str, start_ms: int) -> bytes:
+        """The packed tally of a scope at a pane start; that of nothing when there is no such pane."""
 
 
 class LiveWindows:
@@ -63,47 +72,51 @@ class LiveWindows:
             if from_ms <= running.window.from_ms < to_ms
         ]
 
-    def look(self, now_ms: int, changed: Iterable[tuple[str, int]], packed_at: PackedAt) -> list[Slot]:
+    def look(self, now_ms: int, changed: Iterable[tuple[str, int]], source: PaneSource) -> list[Slot]:
         """Take in changed panes (key, start) and the passing of time; the slots whose sums changed."""
         touched: dict[Slot, None] = {}
         if self._moved_to != now_ms // self._pane_ms:
             self._moved_to = now_ms // self._pane_ms
             self._to_move = dict.fromkeys(self._windows)
         for key in list(islice(self._to_move, MOVES_A_LOOK)):
-            self._move(key, now_ms, packed_at, touched)
+            self._move(key, now_ms, source, touched)
         new: dict[str, None] = {}
         for key, start_ms in changed:
             if key in self._to_move:
-                self._move(key, now_ms, packed_at, touched)
+                self._move(key, now_ms, source, touched)
             if key not in self._windows:
                 new[key] = None
                 continue
-            packed = packed_at(key, start_ms)
+            packed = source.packed_at(key, start_ms)
             for name, running in self._windows[key].items():
                 if running.put(start_ms, packed):
                     touched[key, name] = None
         if new:
             self._to_begin = new | self._to_begin  # those that something happens to come first
-        for key in list(islice(self._to_begin, BEGINS_A_LOOK)):
-            self._begin(key, now_ms, packed_at, touched)
+        left = PANES_A_LOOK
+        while self._to_begin and left > 0:
+            left -= _KEY_PANES + self._begin(next(iter(self._to_begin)), now_ms, source, touched)
         return list(touched)
 
-    def _begin(self, key: str, now_ms: int, packed_at: PackedAt, touched: dict[Slot, None]) -> None:
-        """Take in all panes of a new key."""
+    def _begin(self, key: str, now_ms: int, source: PaneSource, touched: dict[Slot, None]) -> int:
+        """Take in all panes of a new key; how many."""
         del self._to_begin[key]
-        windows = self._windows[key] = {}
-        for name in LIVE_WINDOWS:
-            window = self._window_of(key, name, now_ms)
-            running = windows[name] = RunningWindow(Window(window.from_ms, window.from_ms), self._pane_ms)
-            if running.move_to(window, partial(packed_at, key)):
-                touched[key, name] = None
+        spans = {name: self._window_of(key, name, now_ms) for name in LIVE_WINDOWS}
+        windows = self._windows[key] = {name: RunningWindow(span, self._pane_ms) for name, span in spans.items()}
+        starts = list(source.starts_of(key))
+        for start_ms in starts:
+            packed = source.packed_at(key, start_ms)
+            for name, running in windows.items():
+                if running.put(start_ms, packed):
+                    touched[key, name] = None
+        return len(starts)
 
-    def _move(self, key: str, now_ms: int, packed_at: PackedAt, touched: dict[Slot, None]) -> None:
+    def _move(self, key: str, now_ms: int, source: PaneSource, touched: dict[Slot, None]) -> None:
         del self._to_move[key]
         empty = True
         for name, running in self._windows[key].items():
             window = self._window_of(key, name, now_ms)
-            if window != running.window and running.move_to(window, partial(packed_at, key)):
+            if window != running.window and running.move_to(window, partial(source.packed_at, key)):
                 touched[key, name] = None
             empty = empty and not running.tally
         if empty and not any((key, name) in touched for name in LIVE_WINDOWS):

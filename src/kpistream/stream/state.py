@@ -96,6 +96,10 @@ class Shard:
         changed.update((pane.key, pane.start_ms) for pane in self.partition.at.dirty)
         return changed
 
+    def starts_of(self, key: str) -> list[int]:
+        """Starts of the live panes of a key."""
+        return [start_ms for start_ms, by_key in self.partition.panes.items() if key in by_key]
+
     def packed_at(self, key: str, start_ms: int) -> bytes:
         """The packed tally of a pane; that of nothing when there is no such pane."""
         pane = self.partition.panes.get(start_ms, {}).get(key)

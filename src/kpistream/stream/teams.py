@@ -90,6 +90,10 @@ class TeamSums:
             add(self.panes.setdefault(key, {}).setdefault(start_ms, {}), change)
             self.changed.add((key, start_ms))
 
+    def starts_of(self, key: str) -> list[int]:
+        """Pane starts at which a team or tenant has sums."""
+        return list(self.panes.get(key, ()))
+
     def packed_at(self, key: str, start_ms: int) -> bytes:
         """The packed tally of a team or tenant at a pane start."""
         return pack_tally(self.panes.get(key, {}).get(start_ms, {}))
@@ -215,7 +219,7 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
             closing = sums.live.begin_in(before_ms, sums.complete_from_ms) if before_ms < sums.complete_from_ms else []
             changed, sums.changed = sums.changed, set()
             slots = dict.fromkeys(
-                slot for slot in sums.live.look(now_ms, changed, sums.packed_at) if sums.pacer.changed(slot, now_ms)
+                slot for slot in sums.live.look(now_ms, changed, sums) if sums.pacer.changed(slot, now_ms)
             )
             provisional = sums.next_offset < sums.catch_up_to
             early = sums.bench.shown_too_early(provisional)

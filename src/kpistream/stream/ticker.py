@@ -93,7 +93,7 @@ class Ticker:
             return [], []
         view.looked_ms = now_ms
         changed = shard.take_changed()
-        for slot in view.live.look(now_ms, changed, shard.packed_at):
+        for slot in view.live.look(now_ms, changed, shard):
             if view.pacer.changed(slot, now_ms):
                 view.queue[slot] = None
         early = view.bench.shown_too_early(not shard.caught_up)
