@@ -159,6 +159,11 @@ class Pane:
         return packed
 
     @property
+    def summed(self) -> bool:
+        """True when `packed_tally` has been asked for since the last join."""
+        return bool(self._packed_tally)
+
+    @property
     def version(self) -> int:
         """Sum over the entries of rank + 1; < 2^128 for up to 2^32 entries."""
         return self._version if self._entries is not None else _version(unpack_all(self._sealed))
