@@ -65,7 +65,7 @@ def throughput_command(**options: Any) -> None:
 @click.option("--seconds", default=60, show_default=True, help="How long each load lasts.")
 @click.option(
     "--loads",
-    default="1000:10000,2000:20000,2000:2000,10000:20000",
+    default="1000:10000,2000:20000,2000:2000,5000:20000,10000:20000",
     show_default=True,
     help="Events per second and agents of each load.",
 )
