@@ -104,15 +104,15 @@ class Result:
 
 
 @stage(BROKER)
-def _seconds(still_s: float | None) -> str:
-    return "not measured" if still_s is None else f"{still_s:.1f} s"
-
-
 @contextmanager
 def one_broker(directory: Path) -> Iterator[Broker]:
     """One Apache Kafka."""
     with Broker(heap_mb=512) as broker:
         yield broker
+
+
+def _seconds(still_s: float | None) -> str:
+    return "not measured" if still_s is None else f"{still_s:.1f} s"
 
 
 def planned(seed: int, names: Sequence[str] = (), stage_name: str = "") -> Plan:
