@@ -105,7 +105,8 @@ async def _members(config: Config) -> list[str]:
                 for described in response.groups:
                     members = len(described[5])
                     if members:
-                        faults.append(f"group {group!r} has {members} members: stop every role first")
+                        wait = f"one that failed may count for {config.session_timeout_s} s"
+                        faults.append(f"group {group!r} has {members} members: stop every role first ({wait})")
     finally:
         await admin.close()
     return faults
