@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from types import SimpleNamespace
 
+import msgspec
 from faust.types import TP
 
 from kpistream.core.changelog import encode_pane
@@ -94,4 +95,4 @@ def test_unreadable_record_is_reported_because_faust_swallows_it():
             [SimpleNamespace(message=SimpleNamespace(partition=0, generation_id=1, value=[bad]))], None, None
         )
 
-    assert [isinstance(error, ValueError) for error in failures] == [True]
+    assert [type(error) for error in failures] == [msgspec.ValidationError]

@@ -65,6 +65,8 @@ class LiveWindows:
 
     def begin_in(self, from_ms: int, to_ms: int) -> list[Slot]:
         """Slots whose window begins in `[from_ms, to_ms)`."""
+        if from_ms >= to_ms:
+            return []
         return [
             (key, name)
             for key, windows in self._windows.items()

@@ -216,7 +216,7 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
         for partition, sums in list(self._sums.items()):
             before_ms = sums.complete_from_ms
             sums.forget_before(now_ms - self._keep_ms)
-            closing = sums.live.begin_in(before_ms, sums.complete_from_ms) if before_ms < sums.complete_from_ms else []
+            closing = sums.live.begin_in(before_ms, sums.complete_from_ms)
             changed, sums.changed = sums.changed, set()
             slots = dict.fromkeys(
                 slot for slot in sums.live.look(now_ms, changed, sums) if sums.pacer.changed(slot, now_ms)

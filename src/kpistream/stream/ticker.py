@@ -98,7 +98,7 @@ class Ticker:
                 view.queue[slot] = None
         early = view.bench.shown_too_early(not shard.caught_up)
         frontier_ms = shard.partition.frontier_ms
-        closing = view.live.begin_in(view.frontier_ms, frontier_ms) if frontier_ms > view.frontier_ms else []
+        closing = view.live.begin_in(view.frontier_ms, frontier_ms)
         view.frontier_ms = frontier_ms
         for slot in (*view.pacer.due(now_ms), *view.bench.holding, *early, *closing):
             view.queue[slot] = None
