@@ -4,14 +4,7 @@ from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import (
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    NewPartitions,
-    ResourceType,
-)
+from confluent_kafka.admin import AdminClient, NewPartitions
 
 from tests.live.system import System
 
@@ -46,12 +39,6 @@ class Administrator:
         """One partition more for a topic."""
         wanted = NewPartitions(self._system.topic(name), self._system.partitions + 1)
         _all_done(self._client.create_partitions([wanted]))
-
-    def limit_messages(self, name: str, limit_bytes: int) -> None:
-        """Set the greatest message of a topic."""
-        entry = ConfigEntry("max.message.bytes", str(limit_bytes), incremental_operation=AlterConfigOpType.SET)
-        resource = ConfigResource(ResourceType.TOPIC, self._system.topic(name), incremental_configs=[entry])
-        _all_done(self._client.incremental_alter_configs([resource]))
 
     def topics(self) -> list[str]:
         """The topics of the system, without their prefix."""

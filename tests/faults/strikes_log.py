@@ -34,13 +34,12 @@ def group_offsets_lost(scene: Scene) -> None:
 def changelog_refuses(scene: Scene) -> None:
     """A topic that workers write to takes no message for a while: they stop, and come back when it does."""
     name = scene.random.choice(("panes", "team-panes"))
-    administrator = Administrator(scene.system)
     before = len(scene.ended)
-    administrator.limit_messages(name, 100)
+    scene.system.allow_bytes(name, 100)
     try:
         scene.until("a worker stops", lambda: len(scene.ended) > before)
     finally:
-        administrator.limit_messages(name, _FITS)
+        scene.system.allow_bytes(name, _FITS)
 
 
 @strike("pane-larger-than-a-message")

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.administration import Administrator
 from tests.live.broker import Broker
 from tests.live.floor import Floor
 from tests.live.system import PANE_MS, System
@@ -23,7 +22,7 @@ def test_refused_record_stops_the_worker_before_it_acknowledges(kafka: Broker, t
         system.produce(floor.records(500))
         system.drained(worker, sink)
         before = system.committed(system.worker_group, "events")
-        Administrator(system).limit_messages(name, 100)
+        system.allow_bytes(name, 100)
         system.produce(floor.records(500))
 
         assert worker.wait() == 2, worker.end_of_log()
@@ -34,7 +33,7 @@ def test_refused_record_stops_the_worker_before_it_acknowledges(kafka: Broker, t
         said = system.run("worker", code=2).stderr
         assert f"error: topic '{topic}': max.message.bytes is 100, at least 1048588 is needed" in said
 
-        Administrator(system).limit_messages(name, 1048588)
+        system.allow_bytes(name, 1048588)
         worker = system.worker()
         system.drained(worker, sink)
         worker.stop()
