@@ -63,6 +63,7 @@ def throughput_command(**options: Any) -> None:
 
 @bench.command("latency")
 @click.option("--seconds", default=60, show_default=True, help="How long each load lasts.")
+@click.option("--warm-up-s", default=30, show_default=True, help="How long it lasts before the measurement begins.")
 @click.option(
     "--loads",
     default="1000:10000,2000:20000,2000:2000,5000:20000,10000:20000",
@@ -74,9 +75,10 @@ def latency_command(**options: Any) -> None:
     """From produce to a durable pane and to a reading, at an even pace."""
     measured = []
     with kafka() as broker:
-        for rate, agents in (map(int, load.split(":")) for load in options["loads"].split(",")):
+        for rate, agents in (map(int, each.split(":")) for each in options["loads"].split(",")):
             say(f"latency: {rate} events/s over {agents} agents for {options['seconds']} s")
-            measured.append(latency.measure(broker, latency.Load(rate, options["seconds"], agents)))
+            load = latency.Load(rate, options["seconds"], agents, options["warm_up_s"])
+            measured.append(latency.measure(broker, load))
     keep("latency", options, measured)
 
 

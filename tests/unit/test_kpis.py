@@ -140,7 +140,9 @@ def test_names_and_directions_of_the_catalogue():
         "revenue", "average_deal", "repeat_deal_share", "surveys", "survey_share", "csat_mean", "satisfied_share",
         "nps",
     ]  # fmt: skip
-    assert evaluate_all({}).keys() == BY_NAME.keys()
+    found = evaluate_all({})
+    assert [*found.kpis] == [kpi.name for kpi in KPIS if not kpi.per]
+    assert [*found.by_member] == [kpi.name for kpi in KPIS if kpi.per]
 
 
 def test_every_formula_names_measures_that_exist():

@@ -9,12 +9,13 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from kpistream.core import measures as m
 from kpistream.core.catalogue import BY_NAME, KPIS, Better, Kpi
+from kpistream.core.measures import name_of
 
 __all__ = [
     "BY_NAME",
@@ -22,6 +23,7 @@ __all__ = [
     "EDGES_OF_LIMIT",
     "KPIS",
     "Better",
+    "Evaluated",
     "Family",
     "Kpi",
     "Limits",
@@ -34,7 +36,7 @@ __all__ = [
 ]
 
 
-class Value(msgspec.Struct, frozen=True):
+class Value(msgspec.Struct, frozen=True, gc=False):
     """A KPI's number with what it was made of."""
 
     value: float | int | None
@@ -142,45 +144,74 @@ def _numbers(formula: str, limits: Limits) -> Iterator[tuple[int, int]]:
                 yield term.sign, _FAMILIES[term.name].first + offset
 
 
+class Evaluated(NamedTuple):
+    """Values by KPI name, in the order of the catalogue."""
+
+    kpis: dict[str, Value]
+    by_member: dict[str, Family]
+    """KPIs with one value for each currency or scale."""
+
+
 class _Plan:
     """How to evaluate some KPIs in one pass over a tally, whatever their number."""
 
     def __init__(self, kpis: tuple[Kpi, ...], limits: Limits) -> None:
         self.slots: dict[str, int] = {}
         """Formula -> its sum."""
+        self.plain: list[int] = []
+        """By sum: number of the measure that it is, -1 when it is more than one measure."""
         self.adds: dict[int, list[tuple[int, int]]] = {}
-        """Measure number -> sums it goes into, with its sign."""
+        """Measure number -> sums of more than one measure that it goes into, with its sign."""
         for formula in (formula for kpi in kpis for formula in (kpi.numerator, kpi.denominator)):
-            if formula is None or formula in self.slots or formula in _FAMILIES:
-                continue
-            slot = self.slots[formula] = len(self.slots)
-            for sign, number in _numbers(formula, limits):
-                self.adds.setdefault(number, []).append((slot, sign))
-        self._steps: list[tuple[Kpi, str, int, int]] = [
-            (kpi, kpi.name, -1 if kpi.per else self.slots[kpi.numerator], self.slots.get(kpi.denominator or "", -1))
+            if formula is not None and formula not in self.slots and formula not in _FAMILIES:
+                self._add_sum(formula, limits)
+        self._kpis: list[tuple[str, int, int, int, int]] = [
+            (kpi.name, self.slots[kpi.numerator], self.slots.get(kpi.denominator or "", -1), kpi.times, kpi.over)
             for kpi in kpis
+            if not kpi.per
         ]
-        """KPI, its name and the sums above and below the line; -1 above: one value for each member, below: no line."""
+        """Name, sums above and below the line (-1: no line), `times`, `over`."""
+        self._families = [kpi for kpi in kpis if kpi.per]
 
-    def evaluate(self, tally: Mapping[int, int]) -> dict[str, Value | Family]:
-        """The values, by KPI name."""
-        sums = [0] * len(self.slots)
+    def _add_sum(self, formula: str, limits: Limits) -> None:
+        slot = self.slots[formula] = len(self.slots)
+        numbers = list(_numbers(formula, limits))
+        if len(numbers) == 1 and numbers[0][0] == 1:
+            self.plain.append(numbers[0][1])
+            return
+        self.plain.append(-1)
+        for sign, number in numbers:
+            self.adds.setdefault(number, []).append((slot, sign))
+
+    def evaluate(self, tally: Mapping[int, int]) -> Evaluated:
+        """The values. Written out: a worker does this for every reading."""
+        get = tally.get
+        sums = [get(number, 0) for number in self.plain]
+        for number in self.adds.keys() & tally.keys():
+            for slot, sign in self.adds[number]:
+                sums[slot] += sign * tally[number]
+        kpis: dict[str, Value] = {}
+        for name, above, below, times, over in self._kpis:
+            numerator = sums[above]
+            if below < 0:
+                kpis[name] = Value(numerator, numerator, None)
+            elif denominator := sums[below]:
+                kpis[name] = Value(times * numerator / (over * denominator), numerator, denominator)
+            else:
+                kpis[name] = Value(None, numerator, 0)
+        return Evaluated(kpis, self._by_member(tally, sums))
+
+    def _by_member(self, tally: Mapping[int, int], sums: list[int]) -> dict[str, Family]:
+        if max(tally, default=0) < m.WON_MINOR:  # scalars and histograms lie below, families with members above
+            return {kpi.name: {} for kpi in self._families}
         members: dict[str, dict[str, int]] = {}
         for number in sorted(tally):
-            for slot, sign in self.adds.get(number, ()):
-                sums[slot] += sign * tally[number]
-            if number >= m.WON_MINOR:  # scalars and histograms lie below, families with members above
-                family, name = _member(number)
+            if number >= m.WON_MINOR:
+                family, name = name_of(number)
                 members.setdefault(family, {})[name] = tally[number]
-        out: dict[str, Value | Family] = {}
-        for kpi, name, above, below in self._steps:
-            if above < 0:
-                out[name] = self._one(kpi, sums, members)
-            else:
-                out[name] = _value(kpi, sums[above], None if below < 0 else sums[below])
-        return out
+        return {kpi.name: self._family(kpi, sums, members) for kpi in self._families}
 
-    def _one(self, kpi: Kpi, sums: list[int], members: dict[str, dict[str, int]]) -> Family:
+    def _family(self, kpi: Kpi, sums: list[int], members: dict[str, dict[str, int]]) -> Family:
         below = None if kpi.denominator is None or kpi.denominator in _FAMILIES else sums[self.slots[kpi.denominator]]
         above = members.get(kpi.numerator, {})
         if kpi.denominator in _FAMILIES:
@@ -190,13 +221,6 @@ class _Plan:
         if kpi.denominator is not None and len(above) > 1:
             return {name: Value(None, amount, None) for name, amount in above.items()}
         return {name: _value(kpi, amount, below) for name, amount in above.items()}
-
-
-@lru_cache(maxsize=4096)
-def _member(number: int) -> tuple[str, str]:
-    where = m.member(number)
-    assert where is not None, number
-    return where
 
 
 @lru_cache(maxsize=1024)
@@ -211,10 +235,11 @@ def _plan_of_all(limits: Limits) -> _Plan:
 
 def evaluate(kpi: Kpi, tally: Mapping[int, int], limits: Limits = DEFAULT_LIMITS) -> Value | Family:
     """The KPI's value over a tally; for a KPI per currency or scale, one value for each member."""
-    return _plan_of(kpi, limits).evaluate(tally)[kpi.name]
+    found = _plan_of(kpi, limits).evaluate(tally)
+    return found.by_member[kpi.name] if kpi.per else found.kpis[kpi.name]
 
 
-def evaluate_all(tally: Mapping[int, int], limits: Limits = DEFAULT_LIMITS) -> dict[str, Value | Family]:
+def evaluate_all(tally: Mapping[int, int], limits: Limits = DEFAULT_LIMITS) -> Evaluated:
     """Every KPI of the catalogue over a tally; much cheaper than one by one."""
     return _plan_of_all(limits).evaluate(tally)
 

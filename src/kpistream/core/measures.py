@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from kpistream.core.currencies import ALPHA_BY_NUMERIC
 
@@ -282,15 +282,28 @@ def total(tallies: Iterable[Mapping[int, int]]) -> Tally:
     return {number: value for number, value in out.items() if value}
 
 
+class _Names(dict[int, tuple[str, str]]):
+    """Family and member by number, worked out once; of a scalar, no family and its name."""
+
+    def __missing__(self, number: int) -> tuple[str, str]:
+        self[number] = member(number) or ("", BY_NUMBER[number].name)
+        return self[number]
+
+
+name_of: Final = _Names().__getitem__
+"""Family name and member of a measure number, "" and the name for a scalar; raises KeyError when unknown."""
+
+
 def named(tally: Mapping[int, int]) -> dict[str, int | dict[str, int]]:
     """The tally under the measures' names: scalars as integers, families as `{member: integer}`."""
-    out: dict[str, int | dict[str, int]] = {}
-    for number, value in sorted(tally.items()):
-        where = member(number)
-        if where is None:
-            out[BY_NUMBER[number].name] = value
+    out: dict[str, Any] = {}
+    for number in sorted(tally):
+        family, name = name_of(number)
+        if family:
+            inner = out.get(family)
+            if inner is None:
+                inner = out[family] = {}
+            inner[name] = tally[number]
         else:
-            inner = out.setdefault(where[0], {})
-            assert isinstance(inner, dict)
-            inner[where[1]] = value
+            out[name] = tally[number]
     return out

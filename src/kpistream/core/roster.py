@@ -7,7 +7,7 @@ id that it does not know is counted under its own name in team `unassigned`.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -104,6 +104,11 @@ class Tenant:
         return out
 
 
+@lru_cache(maxsize=4096)
+def _unknown(tenant: str, zone: str) -> Tenant:
+    return Tenant(tenant, zone)
+
+
 @dataclass(frozen=True)
 class Roster:
     """The people of every tenant. Equal rosters answer equally; nothing here changes."""
@@ -114,7 +119,7 @@ class Roster:
 
     def tenant(self, tenant: str) -> Tenant:
         """The tenant, or one without people when it is in no settings."""
-        return self.tenants.get(tenant) or Tenant(tenant, self.zone)
+        return self.tenants.get(tenant) or _unknown(tenant, self.zone)
 
     def person(self, tenant: str, agent_id: str) -> Person | None:
         """The person with this id; None for an id in no settings."""

@@ -133,10 +133,16 @@ def year(now_ms: int, zone: str, day_starts_at_min: int = 0) -> Window:
 
 def window_at(name: str, now_ms: int, pane_ms: int, zone: str, day_starts_at_min: int = 0) -> Window:
     """The window called `name` at `now_ms`; raises KeyError for a name that is none of ours."""
+    return _window_of_pane(name, pane_start(now_ms, pane_ms), pane_ms, zone, day_starts_at_min)
+
+
+@lru_cache(maxsize=8192)
+def _window_of_pane(name: str, start_ms: int, pane_ms: int, zone: str, day_starts_at_min: int) -> Window:
+    """Every window is a union of panes, so it is the same at each moment of a pane, and for everybody in a zone."""
     if name in ROLLING_MS:
-        return rolling(now_ms, ROLLING_MS[name], pane_ms)
+        return rolling(start_ms, ROLLING_MS[name], pane_ms)
     calendar = {BUSINESS_DAY: business_day, "week": week, "month": month, "quarter": quarter, "year": year}
-    return calendar[name](now_ms, zone, day_starts_at_min)
+    return calendar[name](start_ms, zone, day_starts_at_min)
 
 
 def _months(now_ms: int, count: int, zone: str, day_starts_at_min: int) -> Window:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from kpistream.core import measures as m
-from kpistream.core.kpis import DEFAULT_LIMITS, Family, Limits, Value, evaluate_all
+from kpistream.core.kpis import DEFAULT_LIMITS, KPIS, Family, Limits, Value, evaluate_all
 from kpistream.core.measures import Tally, total
 from kpistream.core.windows import DEFAULT_PANE_MS, zone_of_name
 from kpistream.errors import ConfigError
@@ -164,10 +164,9 @@ def sums_json(tally: Tally, distinct_call_ids: int, limits: Limits) -> Json:
     out |= {each.name: families.get(each.name, {}) for each in m.FAMILIES}
     out["revenue"] = out.pop("won_minor")
     out["distinct_call_ids"] = distinct_call_ids
-    for name, value in evaluate_all(tally, limits).items():
-        if name not in out:
-            out[name] = _value_json(value)
-    return out
+    found = evaluate_all(tally, limits)
+    values: dict[str, Value | Family] = {**found.kpis, **found.by_member}
+    return out | {kpi.name: _value_json(values[kpi.name]) for kpi in KPIS if kpi.name not in out}
 
 
 def _value_json(value: Value | Family) -> Json:
