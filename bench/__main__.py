@@ -148,11 +148,13 @@ def backlog_command(**options: Any) -> None:
 @click.option("--events-per-second", default=500, show_default=True, help="Pace.")
 @click.option("--agents", default=500, show_default=True, help="Agents.")
 @click.option("--horizon-hours", default=1, show_default=True, help="How long panes stay live.")
+@click.option("--past-horizons", default=3, show_default=True, help="Horizons of past in the log at the start.")
 @click.option("--allowed-mb-per-hour", default=50, show_default=True, help="Slope of memory; more fails.")
 @results_option
 def soak_command(**options: Any) -> None:
     """Slope of memory of a worker whose live set is full."""
-    sizes = {name: options[name] for name in ("minutes", "events_per_second", "agents", "horizon_hours")}
+    names = ("minutes", "events_per_second", "agents", "horizon_hours", "past_horizons")
+    sizes = {name: options[name] for name in names}
     with kafka() as broker:
         measured = soak.measure(broker, soak.Soak(**sizes))
     keep("soak", options, measured)

@@ -1,7 +1,8 @@
 """Soak: a worker with a full live set runs for half an hour at an even pace; its memory must not grow.
 
-The log begins with one horizon of past at the same pace (`load.write_past`): when the worker has read it, as much
-closes behind the frontier as comes in. The slope is that of a straight line through the samples after a warm-up.
+The log begins with some horizons of past at the same pace (`load.write_past`): when the worker has read them, as much
+closes behind the frontier as comes in, and allocator and dictionaries have settled, which takes them about two horizons
+(`python -m bench.hours`). The slope is that of a straight line through the samples after a warm-up.
 """
 
 import dataclasses
@@ -33,12 +34,13 @@ class Soak:
     events_per_second: int
     agents: int
     horizon_hours: int = 1
+    past_horizons: int = 3
 
 
 def measure(broker: Broker, soak: Soak) -> dict[str, Any]:
     """Run it. Raises RuntimeError when a pane is wrong at the end."""
     topics = Topics("soak.")
-    span_ms = soak.horizon_hours * HOUR_MS
+    span_ms = soak.past_horizons * soak.horizon_hours * HOUR_MS
     past = soak.events_per_second * span_ms // 1000
     write_past(broker.bootstrap, topics, Workload(past, time.time_ns() // 1_000_000, span_ms, agents=soak.agents))
     group = Group(broker.bootstrap, f"{topics.prefix}-worker", topics.events)

@@ -29,6 +29,6 @@ def test_consumer_waits_shortly_at_the_broker_and_reads_what_is_committed():
         app = _app("")
         consumer = app.consumer._new_consumer_thread()._create_worker_consumer(app.transport)
         await consumer.stop()
-        return consumer._fetch_max_wait_ms, consumer._isolation_level
+        return consumer._fetch_max_wait_ms, consumer._fetch_min_bytes, consumer._isolation_level
 
-    assert asyncio.run(settings()) == (100, "read_committed")
+    assert asyncio.run(settings()) == (50, 256 << 10, "read_committed")

@@ -267,10 +267,17 @@ def add(tally: Tally, contribution: Contribution, sign: int = 1) -> None:
 
 def difference(new: Mapping[int, int], old: Mapping[int, int]) -> Contribution:
     """What must be added to get from the old tally to the new one."""
-    sums = dict(new)
-    for number, value in old.items():
-        sums[number] = sums.get(number, 0) - value
-    return tuple(item for pair in sums.items() if pair[1] for item in pair)
+    out: list[int] = []
+    for number, value in new.items():
+        before = old.get(number, 0)
+        if value != before:
+            out.append(number)
+            out.append(value - before)
+    for number in old.keys() - new.keys():
+        if old[number]:
+            out.append(number)
+            out.append(-old[number])
+    return tuple(out)
 
 
 def total(tallies: Iterable[Mapping[int, int]]) -> Tally:

@@ -26,7 +26,7 @@ from kpistream.core.targets import TENANT_SCOPE, team_scope
 from kpistream.core.windows import Window, window_at
 from kpistream.log.records import Outgoing
 from kpistream.log.tail import read_on
-from kpistream.stream.committed import FETCH_WAIT_MS
+from kpistream.stream.committed import FETCH_MIN_BYTES, FETCH_WAIT_MS
 from kpistream.stream.fetching import getmany
 from kpistream.stream.judging import TEAM_KINDS, Bench
 from kpistream.stream.live import LiveWindows, Slot
@@ -153,6 +153,7 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
             group_id=self._member.group,
             group_instance_id=self._member.instance or None,
             fetch_max_wait_ms=FETCH_WAIT_MS,
+            fetch_min_bytes=FETCH_MIN_BYTES,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             partition_assignment_strategy=[RangePartitionAssignor],
