@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from bench import backlog, latency, machine, page, quix, recovery, restart, runs, soak, throughput, workers
+from bench import backfill, backlog, latency, machine, page, quix, recovery, restart, runs, soak, throughput, workers
 from bench.parts import PARTS
 from bench.say import say
 from tests.live.broker import Broker, missing
@@ -160,6 +160,19 @@ def soak_command(**options: Any) -> None:
     keep("soak", options, measured)
     if measured["slope_mb_per_hour"] > options["allowed_mb_per_hour"]:
         raise click.ClickException(f"memory grows by {measured['slope_mb_per_hour']:.1f} MB an hour")
+
+
+@bench.command("backfill")
+@click.option("--events", default=1_000_000, show_default=True, help="Old events, of a year.")
+@click.option("--ways", default="load,flat-out", show_default=True, help="How they are appended, comma separated.")
+@results_option
+def backfill_command(**options: Any) -> None:
+    """A year of old events while live traffic flows: latency of the live ones, memory, and an audit of every cell."""
+    measured = []
+    with kafka() as broker:
+        for way in options["ways"].split(","):
+            measured.append(backfill.measure(broker, backfill.BackFill(options["events"], way == "flat-out")))
+    keep("backfill", options, measured)
 
 
 @bench.command("quix")

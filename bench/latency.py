@@ -10,7 +10,8 @@ import random
 import time
 from collections import defaultdict, deque
 from dataclasses import dataclass
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 import msgspec
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
@@ -88,7 +89,7 @@ class Waiting:
 
 
 class Watch:
-    """Sends events and watches for them in the panes and in the readings."""
+    """Sends events and watches for them in panes and readings. A context manager: disconnected at its end."""
 
     def __init__(self, bootstrap: str, topics: Topics) -> None:
         self._topics = topics
@@ -138,8 +139,12 @@ class Watch:
                 left = f"{self.shown.count} events are in no reading, {self.durable.count} in no pane"
                 raise RuntimeError(f"{left} after {_PATIENCE_S} s")
 
-    def close(self) -> None:
-        """Disconnect."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self._producer.flush(10)
         self._consumer.close()
 
@@ -160,24 +165,20 @@ def measure(broker: Broker, load: Load) -> dict[str, Any]:
     """Send at an even pace and say how long it took until each event was durable, and in a reading."""
     topics = Topics(f"latency-{load.events_per_second}-{load.agents}.")
     asyncio.run(make_topics(broker.bootstrap, topics.specs()))
-    watch = Watch(broker.bootstrap, topics)
-    try:
-        with WorkerProcess(broker.bootstrap, topics.prefix) as worker:
-            for probe in range(4 * PARTITIONS):
-                watch.send(f"probe-{probe}")
-            watch.wait()
-            pace(watch, load.events_per_second, load.warm_up_s, load.agents)
-            watch.wait()
-            watch.shown.latencies_s.clear()
-            watch.durable.latencies_s.clear()
-            began_cpu_s, began_s = cpu_s(worker.pid), time.perf_counter()
-            pace(watch, load.events_per_second, load.seconds, load.agents)
-            sent_s = time.perf_counter() - began_s
-            used_s = cpu_s(worker.pid) - began_cpu_s
-            watch.wait()
-    finally:
-        watch.close()
-        broker.delete_topics(*(spec.name for spec in topics.specs()))
+    with Watch(broker.bootstrap, topics) as watch, WorkerProcess(broker.bootstrap, topics.prefix) as worker:
+        for probe in range(4 * PARTITIONS):
+            watch.send(f"probe-{probe}")
+        watch.wait()
+        pace(watch, load.events_per_second, load.warm_up_s, load.agents)
+        watch.wait()
+        watch.shown.latencies_s.clear()
+        watch.durable.latencies_s.clear()
+        began_cpu_s, began_s = cpu_s(worker.pid), time.perf_counter()
+        pace(watch, load.events_per_second, load.seconds, load.agents)
+        sent_s = time.perf_counter() - began_s
+        used_s = cpu_s(worker.pid) - began_cpu_s
+        watch.wait()
+    broker.delete_topics(*(spec.name for spec in topics.specs()))
     result = {
         "events_per_second": load.events_per_second,
         "seconds": load.seconds,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bench import backlog, latency, machine, quix, recovery, restart, soak, throughput, workers
+from bench import backfill, backlog, latency, machine, quix, recovery, restart, soak, throughput, workers
 
 ROOT: Final = Path(__file__).resolve().parent
 
@@ -48,6 +48,7 @@ PARTS: Final = {
         Part("workers", workers.shown),
         Part("backlog", backlog.shown),
         Part("soak", soak.shown),
+        Part("backfill", backfill.shown),
         Part("quix", quix.shown),
     )
 }

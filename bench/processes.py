@@ -10,11 +10,13 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self
 
+KPISTREAM: Final = (sys.executable, "-c", "from kpistream.cli import main; main()")
+"""The command line, as users start it."""
 STOP_LIMIT_S: Final = 20.0
 WAIT_LIMIT_S: Final = 300.0
 
@@ -22,14 +24,15 @@ WAIT_LIMIT_S: Final = 300.0
 class WorkerProcess:
     """One `kpistream worker`. A context manager: at its end the process is gone."""
 
+    role = "worker"
+
     def __init__(self, broker: str, prefix: str, *options: str, **settings: object) -> None:
         """`options` go before the verb; `settings` become `KPISTREAM_*` variables."""
         chosen = {"broker": broker, "topic_prefix": prefix, "group": prefix, "metrics_port": -1, **settings}
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("KPISTREAM_")}
-        environment.update({f"KPISTREAM_{name.upper()}": str(value) for name, value in chosen.items()})
+        environment = environment_of(chosen)
         self.began_s = time.perf_counter()
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from kpistream.cli import main; main()", *options, "worker"],
+            [*KPISTREAM, *options, self.role],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -97,6 +100,18 @@ class WorkerProcess:
     def _listen(self, stream: IO[bytes]) -> None:
         with stream:
             self._said.extend(stream)
+
+
+class SinkProcess(WorkerProcess):
+    """One `kpistream sink`."""
+
+    role = "sink"
+
+
+def environment_of(settings: Mapping[str, object]) -> dict[str, str]:
+    """The environment of this process, with these settings of kpistream and no others."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("KPISTREAM_")}
+    return kept | {f"KPISTREAM_{name.upper()}": str(value) for name, value in settings.items()}
 
 
 def cpu_s(pid: int) -> float:

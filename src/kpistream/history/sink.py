@@ -1,9 +1,8 @@
 """Sink: the role that keeps history. Events become facts, panes become rows, marks are answered from facts.
 
-Its own consumer group. Offsets are committed after the store has confirmed the rows, so a crash anywhere
-only writes again what replaces itself. An outage of the store is waited for, however long; data that can
-never be written, and offsets that the log no longer holds, stop the process with nothing committed. The
-order of one round matters: facts, then rows, then marks whose facts are in, then offsets.
+Its own consumer group. Offsets are committed after the store has confirmed the rows, so a crash anywhere only writes
+again what replaces itself. An outage of the store is waited for, however long; data that can never be written, and
+offsets that the log no longer holds, stop the process. A round: facts, rows, marks whose facts are in, offsets.
 """
 
 import asyncio
@@ -34,6 +33,7 @@ from kpistream.history.store import Insert, Store
 from kpistream.log.continuity import LogWatch, changed_count, missing
 from kpistream.log.reading import EventReader
 from kpistream.log.records import LogRecord
+from kpistream.log.topics import FETCH_MIN_BYTES
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -119,6 +119,8 @@ class Sink:
             group_id=self.settings.group,
             enable_auto_commit=False,
             auto_offset_reset="none",
+            fetch_min_bytes=FETCH_MIN_BYTES,
+            fetch_max_wait_ms=_POLL_MS,
             isolation_level="read_committed",
             partition_assignment_strategy=(RangePartitionAssignor,),
             session_timeout_ms=self.settings.session_timeout_ms,

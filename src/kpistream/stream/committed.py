@@ -9,14 +9,12 @@ from typing import Any, Final
 from aiokafka.errors import CommitFailedError
 from faust.types import TP
 
+from kpistream.log.topics import FETCH_MIN_BYTES
 from kpistream.stream.fetching import RecordThread
 
 FETCH_WAIT_MS: Final = 50
 """How long a fetch may wait at the broker for something to read. The broker answers what is asked on one connection in
 order: a question about offsets, and a fetch of partitions that were left out of this one, wait as long."""
-FETCH_MIN_BYTES: Final = 256 << 10
-"""What a fetch waits for, no longer than that. A fetch that is answered with the first record costs a worker 3 to 4 ms
-of CPU for that record: a hundred a second took 0.4 of a core."""
 
 Step = tuple[int, int]
 """From where to where a fetch has read."""

@@ -26,7 +26,8 @@ from kpistream.core.targets import TENANT_SCOPE, team_scope
 from kpistream.core.windows import Window, window_at
 from kpistream.log.records import Outgoing
 from kpistream.log.tail import read_on
-from kpistream.stream.committed import FETCH_MIN_BYTES, FETCH_WAIT_MS
+from kpistream.log.topics import FETCH_MIN_BYTES
+from kpistream.stream.committed import FETCH_WAIT_MS
 from kpistream.stream.fetching import getmany
 from kpistream.stream.judging import TEAM_KINDS, Bench
 from kpistream.stream.live import LiveWindows, Slot
