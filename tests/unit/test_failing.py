@@ -21,8 +21,8 @@ from kpistream.log.topics import Topics
 from kpistream.metrics import WorkerMetrics
 from kpistream.stream.agents import Worker, WorkerSettings
 from kpistream.stream.app import AppSettings
+from kpistream.stream.showing import TickerPorts
 from kpistream.stream.teams import Teams
-from kpistream.stream.ticker import TickerPorts
 
 LIMIT_S = 30
 

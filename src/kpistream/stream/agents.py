@@ -29,10 +29,11 @@ from kpistream.stream.alarm import Alarm
 from kpistream.stream.app import AppSettings, WorkerApp, make_app
 from kpistream.stream.decode import Decoder, Intake, slices
 from kpistream.stream.flush import Flusher, FlushPorts, FlushSettings
+from kpistream.stream.showing import TickerPorts, add_counts
 from kpistream.stream.standing import Standing
 from kpistream.stream.state import Shard
 from kpistream.stream.teams import Member, Teams
-from kpistream.stream.ticker import Ticker, TickerPorts, add_counts
+from kpistream.stream.ticker import Ticker
 from kpistream.stream.transport import BatchConsumer
 
 log = logging.getLogger(__name__)

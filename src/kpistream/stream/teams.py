@@ -17,21 +17,19 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
-from kpistream.core.alerts import alert_key, encode_transition
 from kpistream.core.measures import Tally, add, difference
-from kpistream.core.readings import About, Pacer, encode_reading, reading_key
+from kpistream.core.readings import About
 from kpistream.core.settings import Settings
 from kpistream.core.tallies import pack_tally
 from kpistream.core.targets import TENANT_SCOPE, team_scope
 from kpistream.core.windows import Window, window_at
-from kpistream.log.records import Outgoing
 from kpistream.log.tail import read_on
 from kpistream.log.topics import FETCH_MIN_BYTES
 from kpistream.stream.committed import FETCH_WAIT_MS
 from kpistream.stream.fetching import getmany
 from kpistream.stream.judging import TEAM_KINDS, Bench
-from kpistream.stream.live import LiveWindows, Slot
-from kpistream.stream.ticker import TickerPorts, add_counts
+from kpistream.stream.live import LiveWindows
+from kpistream.stream.showing import Known, Show, TickerPorts, add_counts
 
 log = logging.getLogger(__name__)
 
@@ -64,9 +62,8 @@ class TeamSums:
         self.panes: dict[str, dict[int, Tally]] = {}
         """Tallies by team key (`tenant/team:NAME`, `tenant/tenant`), then pane start."""
         self.changed: set[tuple[str, int]] = set()
-        self.live = LiveWindows(pane_ms, self._window)
         self.bench = Bench(settings, self._about, TEAM_KINDS)
-        self.pacer: Pacer[Slot] = Pacer()
+        self.show = Show(LiveWindows(pane_ms, self._window), self.bench)
         self.catch_up_to = -1
         self.next_offset = 0
         self._forget_at_ms = 0
@@ -216,26 +213,8 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
     async def tick(self, now_ms: int) -> None:
         """One pass: take in what changed, publish what may go out."""
         for partition, sums in list(self._sums.items()):
-            before_ms = sums.complete_from_ms
             sums.forget_before(now_ms - self._keep_ms)
-            closing = sums.live.begin_in(before_ms, sums.complete_from_ms)
             changed, sums.changed = sums.changed, set()
-            slots = dict.fromkeys(
-                slot for slot in sums.live.look(now_ms, changed, sums) if sums.pacer.changed(slot, now_ms)
-            )
-            provisional = sums.next_offset < sums.catch_up_to
-            early = sums.bench.shown_too_early(provisional)
-            slots.update(dict.fromkeys((*sums.pacer.due(now_ms), *sums.bench.holding, *early, *closing)))
-            due = [slot for slot in slots if slot[0] in sums.live]
-            complete_from_ms = None if provisional else sums.complete_from_ms
-            readings, transitions = sums.bench.look(sums.live, due, now_ms, complete_from_ms)
-            publish, topics = self._ports.publisher.publish, self._ports.topics
-            if transitions:
-                await publish(
-                    topics.alerts, partition, [Outgoing(alert_key(t), encode_transition(t)) for t in transitions]
-                )
-            if readings:
-                await publish(
-                    topics.readings, partition, [Outgoing(reading_key(r), encode_reading(r)) for r in readings]
-                )
-                self._ports.seen(readings)
+            known = Known(sums.complete_from_ms, sums.next_offset >= sums.catch_up_to)
+            readings, transitions = sums.show.look(now_ms, changed, sums, known)
+            await self._ports.publish(partition, readings, transitions)
