@@ -15,8 +15,9 @@ help: ## list the verbs
 demo: $(STAMP) ## run everything in one process, with simulated agents
 	@$(BIN)/kpistream demo $(ARGS)
 
-test: $(STAMP) ## run all tests; those on a real Kafka need Java and Maven
-	@$(BIN)/python -m pytest $(ARGS)
+JOBS := 2
+test: $(STAMP) ## run all tests, JOBS=2 files at a time; those on a real Kafka need Java and Maven
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP) ## check style, types and import rules
 	$(BIN)/ruff check .

@@ -27,7 +27,7 @@ from tests.live.broker import Broker
 AGENT: Final = b"/agent:"
 WINDOW: Final = b"/rolling-15m"
 SHARES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
-_PATIENCE_S: Final = 120.0
+_PATIENCE_S: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
