@@ -157,6 +157,8 @@ def _fact(fault: ErrorDetails) -> str:
             return f"{seen} is not {limits['expected']}"
         case "string_pattern_mismatch":
             return f"{seen} {_pattern_fact(name)}"
+    if kind == "float_type" and type(fault["input"]) is int:
+        kind = "finite_number"  # pydantic calls a whole number beyond the floats so only when it reads the JSON itself
     return f"{seen} is not {_EXPECTED.get(kind, 'valid')}"
 
 
