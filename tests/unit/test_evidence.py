@@ -103,6 +103,15 @@ def test_count_bets_are_likelihood_ratios():
     assert count_at_most(100, 130)[ev.RATE_RATIOS.index(0.7)] == pytest.approx(above, rel=1e-12)
 
 
+def test_dispersion_is_exact_for_bursts_of_its_size():
+    """Calls in pairs: 30 due are 15 pairs."""
+    chances = stats.poisson.pmf(range(120), 15)
+
+    for bets_of in (count_at_least, count_at_most):
+        gained = sum(c * math.exp(evidence(bets_of(30, 2 * pairs, 2.0))) for pairs, c in enumerate(chances))
+        assert gained == pytest.approx(1, rel=1e-9)
+
+
 DISTRIBUTIONS = [
     (0.025, 0.025, 0.05, 0.225, 0.675),
     (0.125, 0, 0, 0, 0.875),
@@ -181,7 +190,7 @@ def test_a_thousand_million_cases_neither_overflow_nor_lose_the_sign(at: int):
     assert (found[0] > 0) == (found[2] > 0) == (at < MANY // 5)
     assert (found[1] > 0) == (found[3] > 0) == (at > MANY // 5)
     assert evidence(mean_at_most(Fraction(900_000), talks)) > 0 > evidence(mean_at_most(Fraction(1_000_000), talks))
-    assert math.isfinite(unlimited_mean_at_least(Fraction(10**6 + 1), talks, 1))
+    assert math.isfinite(unlimited_mean_at_least(Fraction(10**6 + 1), talks))
 
 
 def test_nothing_seen_is_no_evidence():
@@ -191,19 +200,20 @@ def test_nothing_seen_is_no_evidence():
     assert evidence(count_at_least(0.0, 0)) == 0
     assert evidence(mean_at_least(Fraction(9, 2), nothing, 5, 1)) == 0
     assert evidence(mean_at_most(Fraction(420_000), nothing)) == 0
-    assert unlimited_mean_at_least(Fraction(240_000), nothing, 1) == 0
+    assert unlimited_mean_at_least(Fraction(240_000), nothing) == 0
 
 
-@pytest.mark.parametrize(("number", "mean"), [(5, 4), (30, 4), (30, 6), (200, 5), (200, 3)])
-def test_unlimited_mean_is_the_normal_mixture_that_it_says(number: int, mean: int):
-    """Wealth exp(l S - l^2 n / 2) with l half-normal of variance rho^2, integrated; variance 1, bound 5."""
-    shortfall, rho = number * (5 - mean), math.sqrt(ev.RHO_SQUARED)
+@pytest.mark.parametrize(("number", "off"), [(4, 1), (30, 1), (30, -1), (200, 0), (200, 2)])
+def test_unlimited_mean_is_the_normal_mixture_that_it_says(number: int, off: int):
+    """Wealth exp(x S - x^2 n / 2), x half-normal of variance rho^2, integrated; S in units of the spread about 50."""
+    values = [50 - off + (10 if at % 2 else -10) for at in range(number)]
+    unit = math.sqrt(sum((50 - v) ** 2 for v in values) / number)
+    shortfall, rho = number * off / unit, math.sqrt(ev.RHO_SQUARED)
     wealth, _ = integrate.quad(
-        lambda x: 2 * stats.norm.pdf(x, scale=rho) * math.exp(x * shortfall - x * x * number / 2), 0, 12, points=[1, 2]
+        lambda x: 2 * stats.norm.pdf(x, scale=rho) * math.exp(x * shortfall - x * x * number / 2), 0, 3, points=[0.5]
     )
 
-    found = unlimited_mean_at_least(Fraction(5), Scores(number, number * mean, number * (mean * mean + 1)), 1)
-    assert found == pytest.approx(math.log(wealth), rel=1e-6)
+    assert unlimited_mean_at_least(Fraction(50), scores(*values)) == pytest.approx(math.log(wealth), rel=1e-6, abs=1e-9)
 
 
 @pytest.mark.parametrize("z", [-1e9, -300.0, -21.0, -19.9, -3.0, 0.0, 3.0, 30.0, 1e6])
@@ -211,12 +221,10 @@ def test_log_of_a_normal_probability_does_not_underflow(z: float):
     assert ev._bent_normal(z) - z * z / 2 == pytest.approx(stats.norm.logcdf(z), rel=1e-9, abs=1e-9)
 
 
-def test_least_variance_stops_equal_values_from_proving_everything():
-    """Three calls of exactly 200 s against a mean of at least 240 s: no spread at all says nothing about spread."""
-    row = Scores(3, 600_000, 3 * 200_000**2)
-
-    assert unlimited_mean_at_least(Fraction(240_000), row, 60_000**2) < threshold(0.05)
-    assert unlimited_mean_at_least(Fraction(240_000), row, 1) > threshold(1e-9)
+def test_a_few_equal_values_do_not_prove_everything():
+    """Three calls of exactly 200 s against a mean of at least 240 s: they have no spread of their own."""
+    assert unlimited_mean_at_least(Fraction(240_000), scores(200_000, 200_000, 200_000)) < threshold(0.05)
+    assert unlimited_mean_at_least(Fraction(240_000), scores(240_000, 240_000)) < 0
 
 
 def test_band_costs_each_side_log_two():

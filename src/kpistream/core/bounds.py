@@ -1,7 +1,7 @@
 """Bounds: how far the truth may lie from a reported number, for one look at a span that is over.
 
-For reports only. Whoever looks again and again and acts on what he sees is misled by them four to five times as often
-as they promise; alerts use evidence.py. A bound is a function of sums; no cases have no bound, None.
+For reports only. Whoever looks again and again, and acts on it, is misled by them four to five times as often as they
+promise; alerts use evidence.py. A bound is a function of sums; no cases have no bound, None.
 """
 
 import math

@@ -53,23 +53,28 @@ def _odds(bound: Fraction) -> tuple[tuple[float, float], ...]:
     return tuple((math.log(r), -math.log1p((r - 1) * float(bound))) for r in ODDS_RATIOS)
 
 
-def count_at_least(expected: float, seen: int) -> Bets:
+def count_at_least(expected: float, seen: int, dispersion: float = 1.0) -> Bets:
     """Bets against a pace: that at least `expected` events were due by now, of which `seen` came.
 
     Each is the likelihood ratio of a Poisson process with a part of the rate, `r^seen * exp((1 - r) * expected)`. Exact
     for counts that vary as Poisson counts do when the pace is kept, and on the safe side for steadier ones. Counts
-    that come in bursts vary more, and fire more often than alpha.
+    that come in bursts vary more, and fire more often than alpha: `dispersion` is then their variance over their mean.
+    It divides log wealth, which is exact for bursts of that size. A pace that is too high for the day is not evened
+    out by it.
 
     Source: Howard, Ramdas, McAuliffe, Sekhon 2021, Annals of Statistics 49, 1055-1080 (sub-Poisson processes).
     """
-    assert expected >= 0 and seen >= 0, (expected, seen)
-    return tuple(seen * math.log(r) + (1 - r) * expected for r in RATE_RATIOS)
+    assert expected >= 0 and seen >= 0 and dispersion >= 1, (expected, seen, dispersion)
+    return tuple([(seen * log + (1 - r) * expected) / dispersion for r, log in _SLOWER])
 
 
-def count_at_most(expected: float, seen: int) -> Bets:
+def count_at_most(expected: float, seen: int, dispersion: float = 1.0) -> Bets:
     """Bets against a pace that at most `expected` events may have come by now; the same with rates above the pace."""
-    assert expected >= 0 and seen >= 0, (expected, seen)
-    return tuple(-seen * math.log(r) + (1 - 1 / r) * expected for r in RATE_RATIOS)
+    assert expected >= 0 and seen >= 0 and dispersion >= 1, (expected, seen, dispersion)
+    return tuple([(-seen * log + (1 - 1 / r) * expected) / dispersion for r, log in _SLOWER])
+
+
+_SLOWER: Final = tuple((r, math.log(r)) for r in RATE_RATIOS)
 
 
 class Scores(NamedTuple):
@@ -158,32 +163,35 @@ def threshold(alpha: float) -> float:
     return -math.log(alpha)
 
 
-RHO_SQUARED: Final = 0.15
+RHO_SQUARED: Final = 0.02
 """Spread of the mixture over effects of an unlimited mean: tightest for some tens of cases."""
 
 
-def unlimited_mean_at_least(bound: Fraction, scores: Scores, least_variance: int) -> float:
+def unlimited_mean_at_least(bound: Fraction, scores: Scores) -> float:
     """Evidence against a mean of at least `bound`, of values without a useful upper limit: only asymptotic.
 
     For talk times that are too short; `mean_at_most` judges those that are too long exactly.
 
     A one-sided normal mixture, `2 / sqrt(v) * exp(z^2 / 2) * normal(z)` with `v = 1 + n rho^2`, S the sum of
-    shortfalls and `z = rho S / (sd sqrt(v))`, in which the values' variance stands for the true one. Its level holds in
-    the limit of many cases only; `least_variance`, in the unit squared, is the least that is believed. Skewed values
-    give more false alarms than stated; the share of calls below a limit needs no distribution and is better.
+    shortfalls and `z = rho S / (sd sqrt(v))`. Its level holds in the limit of many cases only, and the more skewed the
+    values, the more cases that takes. `sd` is taken about the bound, not about the mean: a run of short calls has
+    little spread of its own and would prove too much. The share of calls below a limit is exact instead.
 
-    Source: Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas 2024, Annals of Statistics 52, 2613-2640 (arXiv 2103.06476),
-    with the one-sided normal mixture of Howard, Ramdas, McAuliffe, Sekhon 2021, Annals of Statistics 49, 1055-1080.
+    Source: Howard, Ramdas, McAuliffe, Sekhon 2021, Annals of Statistics 49, 1055-1080 (one-sided normal mixture);
+    Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas 2024, Annals of Statistics 52, 2613-2640 (asymptotic use of it); spread
+    about the bound as in de la Pena 1999, Annals of Probability 27, 537-564, where it is exact for symmetric values.
     """
     number, total, squares = scores
-    assert least_variance > 0, least_variance
     if not number:
         return 0.0
-    variance = max(Fraction(number * squares - total * total, number * number), Fraction(least_variance))
-    shortfall = number * bound - total
-    sum_sd = float(shortfall) / math.sqrt(variance)
     inflation = 1 + number * RHO_SQUARED
-    z = sum_sd * math.sqrt(RHO_SQUARED / inflation)
+    shortfall = number * bound - total
+    z = 0.0
+    if shortfall:
+        spread = number * bound * bound - 2 * bound * total + squares
+        # The quotient first: both are exact, and either may be too large for a float.
+        z = math.copysign(math.sqrt(shortfall * shortfall / spread * number), shortfall)
+    z *= math.sqrt(RHO_SQUARED / inflation)
     return math.log(2) - math.log(inflation) / 2 + _bent_normal(z)
 
 
