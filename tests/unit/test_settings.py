@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from kpistream.core.evidence import Level
 from kpistream.core.kpis import Limits
 from kpistream.core.settings import read_settings
 from kpistream.core.settings_values import bound, clock_min, duration_ms, moment_ms
@@ -43,6 +44,7 @@ def test_example_settings_are_valid():
         high=Fraction(360_000),
         minimum_sample=20,
         owner="floor lead",
+        level=Level(alarms=1, days=5, agents=20),
     )
     assert settings.targets[2].direction is Direction.AT_MOST
     assert (settings.targets[2].hold_ms, settings.targets[2].recover_hold_ms) == (300_000, 600_000)
@@ -143,6 +145,25 @@ def test_all_faults_of_targets_come_at_once():
         "targets.yaml:25 targets[4].member: calls has one value only",
         'targets.yaml:26 targets[4].bound: "many" is no number',
         'targets.yaml:27 targets[4].hold: "five" is no duration, write 90 s, 1.5 m or 2 h',
+    ]
+
+
+def test_level_of_false_alarms_is_read_and_refused_where_nothing_can_be_weighed():
+    text = """targets:
+  - {name: one, kpi: connect_share, window: business-day, bound: 25 %, false_alarms: 1 a week for 20}
+  - {name: two, kpi: conversion_per_connected, window: business-day, bound: 5 %, false_alarms: 1 a week for 20}
+  - {name: three, kpi: connect_share, window: rolling-60m, bound: 25 %, false_alarms: 2 a month for 8}
+  - {name: four, kpi: connect_share, window: business-day, bound: 25 %, false_alarms: seldom}
+  - {name: five, kpi: connect_share, window: business-day, bound: 25 %, false_alarms: 5 a day for 5}
+"""
+    assert faults(roster="tenants: {acme: {}}", targets=text) == [
+        "targets.yaml:3 targets[1].false_alarms: conversion_per_connected has no cases that evidence could be "
+        "weighed by",
+        "targets.yaml:4 targets[2].false_alarms: evidence is weighed over a business day, not over rolling-60m",
+        'targets.yaml:5 targets[3].false_alarms: "seldom" says no level, write 1 a week for 20, which is how many '
+        "people it is about",
+        'targets.yaml:6 targets[4].false_alarms: "5 a day for 5": alarms: 5 must be below one for each agent, target '
+        "and day",
     ]
 
 

@@ -254,7 +254,7 @@ def test_screen_of_one_agent():
         "",
         "last alerts  1 firing",
         "12:00:00  MISSED     Ana Ruiz: connect share 25.0 % (n 60), target >= 30.0 %",
-        "target ✓ met  ✗ missed  - too few cases yet",
+        "target ✓ met  ✗ missed  - too little to say yet",
     ]
 
 
@@ -279,10 +279,10 @@ def test_note_has_a_line_of_its_own_where_there_is_no_room_beside_the_legend():
     look = replace(BERLIN, note="simulated, 60 times as fast as life; Ctrl-C ends it")
 
     assert text(view_of(reading()), 120, look=look).splitlines()[-1] == (
-        "target ✓ met  ✗ missed  - too few cases yet   simulated, 60 times as fast as life; Ctrl-C ends it"
+        "target ✓ met  ✗ missed  - too little to say yet   simulated, 60 times as fast as life; Ctrl-C ends it"
     )
     assert text(view_of(reading()), 80, look=look).splitlines()[-2:] == [
-        "target ✓ met  ✗ missed  - too few cases yet",
+        "target ✓ met  ✗ missed  - too little to say yet",
         "simulated, 60 times as fast as life; Ctrl-C ends it",
     ]
 

@@ -77,6 +77,10 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     team: str | None = None
     display_name: str | None = None
     owner: str | None = None
+    against: float | None = None
+    """Evidence against the target, the log of an e-value; None when it was judged on the point."""
+    alpha: float | None = None
+    """Share of days on which a target that holds shows so much evidence, at most."""
 
 
 _HOLDING: Final = "holding"
@@ -171,6 +175,8 @@ def step(alert: Alert, look: Look, now_ms: int) -> Transition | None:
         team=look.team,
         display_name=look.display_name,
         owner=target.owner,
+        against=judgement.against,
+        alpha=None if target.level is None else target.level.alpha,
     )
 
 

@@ -18,6 +18,17 @@ class Better(StrEnum):
     """Neither too low nor too high, or a size that is neither good nor bad."""
 
 
+class Cases(StrEnum):
+    """What one case of the denominator adds to the numerator: how evidence against a target is weighed."""
+
+    NONE = "none"
+    """There is no denominator, or it counts something else than cases of the numerator: no evidence by cases."""
+    YES_OR_NO = "yes or no"
+    """0 or 1: the numerator counts some of the denominator's cases."""
+    VALUES = "values"
+    """A value, whose sum of squares is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kpi:
     """A number that people look at."""
@@ -36,6 +47,9 @@ class Kpi:
     """The quotient is multiplied by this: 100 for the NPS."""
     over: int = 1
     """and divided by this: 1000 where the sum is kept in thousandths."""
+    cases: Cases = Cases.NONE
+    squares: str = ""
+    """Measure or family with the sum of squares, for a mean of values."""
 
 
 _AMAZON: Final = "Amazon Connect Administrator Guide, Metrics definitions"
@@ -86,6 +100,7 @@ KPIS: Final[tuple[Kpi, ...]] = (
         _UP,
         "Outbound calls answered by a person, of all outbound call legs, busy and unanswered ones included.",
         "Sarv, Connect rate (answered of outbound calls), without voicemail",
+        cases=Cases.YES_OR_NO,
     ),
     Kpi(
         "answerer_unknown_share",
@@ -96,6 +111,7 @@ KPIS: Final[tuple[Kpi, ...]] = (
         "Connected outbound calls of which nobody said whether a person or a machine answered. The higher, the "
         "less connect_share is worth.",
         _OURS,
+        cases=Cases.YES_OR_NO,
     ),
     Kpi(
         "answer_share",
@@ -105,6 +121,7 @@ KPIS: Final[tuple[Kpi, ...]] = (
         _UP,
         "Inbound calls answered by an agent, of all inbound calls but those given up before the short-abandon limit.",
         _GENESYS,
+        cases=Cases.YES_OR_NO,
     ),
     Kpi(
         "abandoned_share",
@@ -115,6 +132,7 @@ KPIS: Final[tuple[Kpi, ...]] = (
         "Inbound calls given up by the caller before an agent answered; those given up before the short-abandon "
         "limit are left out above and below the line.",
         _FLEX,
+        cases=Cases.YES_OR_NO,
     ),
     Kpi(
         "service_level",
@@ -125,6 +143,7 @@ KPIS: Final[tuple[Kpi, ...]] = (
         "Inbound calls answered in less than the threshold, of all answered and abandoned ones whose wait is "
         "known; those given up before the short-abandon limit are left out.",
         _FLEX,
+        cases=Cases.YES_OR_NO,
     ),
     Kpi(
         "average_talk_time",
@@ -134,6 +153,8 @@ KPIS: Final[tuple[Kpi, ...]] = (
         _BAND,
         "Talk time of connected calls, without hold, ring and wrap-up.",
         _AMAZON + " (interaction time)",
+        cases=Cases.VALUES,
+        squares="talk_sq_ms2",
     ),
     Kpi(
         "too_short_share",
@@ -143,6 +164,7 @@ KPIS: Final[tuple[Kpi, ...]] = (
         _DOWN,
         "Connected calls with less talk than the limit. A mean in its band can hide them.",
         "Mitel CCS, short calls",
+        cases=Cases.YES_OR_NO,
     ),
     Kpi(
         "too_long_share",
@@ -152,6 +174,7 @@ KPIS: Final[tuple[Kpi, ...]] = (
         _DOWN,
         "Connected calls with as much talk as the limit, or more. A mean in its band can hide them.",
         "Bland, Alerts (percent of violating calls)",
+        cases=Cases.YES_OR_NO,
     ),
     Kpi(
         "average_handle_time",
@@ -199,6 +222,7 @@ KPIS: Final[tuple[Kpi, ...]] = (
         _UP,
         "Follow-up calls started no later than they were due, of all that had a due time.",
         _OURS,
+        cases=Cases.YES_OR_NO,
     ),
     Kpi(
         "deals_won",
@@ -259,6 +283,7 @@ KPIS: Final[tuple[Kpi, ...]] = (
         "Deals won from repeat customers, of those whose customer is known to be new or repeat. This is not "
         "retention: it does not say how many customers came back.",
         "Wall Street Prep, Repeat purchase rate",
+        cases=Cases.YES_OR_NO,
     ),
     Kpi(
         "surveys",
@@ -289,6 +314,8 @@ KPIS: Final[tuple[Kpi, ...]] = (
         "ServiceRocket, Surveys (scale)",
         per="scale",
         over=1000,
+        cases=Cases.VALUES,
+        squares="csat_score_sq_milli2",
     ),
     Kpi(
         "satisfied_share",
@@ -298,6 +325,7 @@ KPIS: Final[tuple[Kpi, ...]] = (
         _UP,
         "CSAT answers in the top box: the top 2 of 5 points, 1 of 3, 2 of 7 and 3 of 10. Other scales are left out.",
         _FORMBRICKS,
+        cases=Cases.YES_OR_NO,
     ),
     Kpi(
         "nps",

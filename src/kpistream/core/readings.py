@@ -31,6 +31,10 @@ class TargetReading(msgspec.Struct, frozen=True):
     value: float | int | None = None
     numerator: int | None = None
     denominator: int | None = None
+    against: float | None = None
+    """Evidence against the target, the log of an e-value; None when it is judged on the point."""
+    alpha: float | None = None
+    """Share of days on which a target that holds shows evidence of log(1 / alpha), at most: there its alert fires."""
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +117,8 @@ def target_reading(target: Target, state: State, judgement: Judgement) -> Target
         value=value.value,
         numerator=None if judgement.value is None else value.numerator,
         denominator=value.denominator,
+        against=judgement.against,
+        alpha=None if target.level is None else target.level.alpha,
     )
 
 

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from fractions import Fraction
 from typing import Final
 
+from kpistream.core.evidence import Level
 from kpistream.core.windows import QUARTER_HOUR_MS, day_start_ms
 
 _UNIT_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000}
@@ -18,6 +19,8 @@ _SHARE: Final = re.compile(rf"({_NUMBER}) ?%")
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _CLOCK: Final = re.compile(r"(\d{2}):(\d{2})")
 _TEXT_LIMIT: Final = 256
+_LEVEL: Final = re.compile(r"(\d{1,3}) a (day|week|month) for (\d{1,6})")
+_WORKING_DAYS: Final = {"day": 1, "week": 5, "month": 21}
 
 
 def duration_ms(text: str) -> int:
@@ -53,6 +56,17 @@ def whole(text: str, low: int, high: int) -> int:
     if re.fullmatch(r"-?\d{1,18}", text) is None or not low <= int(text) <= high:
         raise ValueError(f'"{text}" is no whole number from {low} to {high}')
     return int(text)
+
+
+def level(text: str) -> Level:
+    """False alarms that somebody will bear: `1 a week for 20` agents. A week is 5 working days, a month 21."""
+    found = _LEVEL.fullmatch(text)
+    if found is None:
+        raise ValueError(f'"{text}" says no level, write 1 a week for 20, which is how many people it is about')
+    out = Level(int(found[1]), _WORKING_DAYS[found[2]], int(found[3]))
+    if faults := out.faults():
+        raise ValueError(f'"{text}": {faults[0]}')
+    return out
 
 
 def clock_min(text: str) -> int:

@@ -3,11 +3,14 @@
 import re
 from fractions import Fraction
 
+from kpistream.core.catalogue import Cases
 from kpistream.core.currencies import NUMERIC
+from kpistream.core.evidence import Level
 from kpistream.core.kpis import BY_NAME, Kpi
 from kpistream.core.roster import Roster
-from kpistream.core.settings_values import bound, duration_ms, identifier, label, whole
+from kpistream.core.settings_values import bound, duration_ms, identifier, label, level, whole
 from kpistream.core.targets import Direction, Scope, Target, default_direction
+from kpistream.core.weighing import WINDOWS
 from kpistream.core.windows import LIVE_WINDOWS
 from kpistream.core.yaml_nodes import Section, near
 
@@ -39,6 +42,7 @@ def _target(section: Section, roster: Roster) -> Target | None:
     sample, member = _minimum_sample(section, kpi), _member(section, kpi)
     tenant, team = _whose(section, roster)
     owner = section.read("owner", label)
+    found = _level(section, kpi, window)
     hold_ms, recover_hold_ms = section.read("hold", duration_ms), section.read("recover_hold", duration_ms)
     if name is None or kpi is None or not window:
         return None
@@ -57,6 +61,7 @@ def _target(section: Section, roster: Roster) -> Target | None:
         owner=owner,
         hold_ms=hold_ms or 0,
         recover_hold_ms=recover_hold_ms or 0,
+        level=found,
     )
 
 
@@ -101,6 +106,17 @@ def _minimum_sample(section: Section, kpi: Kpi | None) -> int:
     if sample is not None and kpi is not None and kpi.denominator is None:
         section.fault(f"{kpi.name} only counts, there is no sample", "minimum_sample")
     return sample or 1
+
+
+def _level(section: Section, kpi: Kpi | None, window: str) -> Level | None:
+    found = section.read("false_alarms", level)
+    if found is None or kpi is None:
+        return found
+    if kpi.cases is Cases.NONE:
+        section.fault(f"{kpi.name} has no cases that evidence could be weighed by", "false_alarms")
+    if window and window not in WINDOWS:
+        section.fault(f"evidence is weighed over a business day, not over {window}", "false_alarms")
+    return found
 
 
 def _member(section: Section, kpi: Kpi | None) -> str | None:

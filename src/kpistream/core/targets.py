@@ -1,8 +1,8 @@
 """Targets: what a KPI should reach, and whether a tally reaches it.
 
-A target is met at exactly its bound. The comparison is exact: integers and fractions, never floats.
-Too few cases are no verdict: a share of four calls says nothing. This is the simple target, judged on
-the point; evidence that may be looked at all day is a later judge with the same result.
+A target is met at exactly its bound. The comparison is exact: integers and fractions, never floats. Too few cases are
+no verdict: a share of four calls says nothing. A target with a level of false alarms is missed only when evidence says
+so (`weighing.py`): it may be looked at all day. Without one it is judged on the point, which fires often by chance.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,9 @@ from typing import Final
 
 import msgspec
 
+from kpistream.core.evidence import Level, threshold
 from kpistream.core.kpis import BY_NAME, DEFAULT_LIMITS, Better, Kpi, Limits, Value, evaluate
+from kpistream.core.weighing import weigh
 
 
 class Direction(StrEnum):
@@ -56,6 +58,8 @@ class Target(msgspec.Struct, frozen=True):
     """How long the target must be missed before its alert fires."""
     recover_hold_ms: int = 0
     """How long the target must be met again before its alert is over."""
+    level: Level | None = None
+    """Judged on evidence, with so many false alarms at most; None: on the point."""
 
 
 class Verdict(StrEnum):
@@ -79,6 +83,8 @@ class Why(StrEnum):
     ABOVE_BOUND = "above-bound"
     NO_CASES = "no-cases"
     SAMPLE_TOO_SMALL = "sample-too-small"
+    EVIDENCE_OPEN = "evidence-open"
+    """Beyond its bound, but so little or so few that chance does that: no alarm, and no proof that all is well."""
     CATCHING_UP = "catching-up"
     PANES_CLOSED = "panes-closed"
     """The window begins before the panes that are still live: the horizon is shorter than the window."""
@@ -95,6 +101,8 @@ class Judgement(msgspec.Struct, frozen=True):
     reason: Why
     value: Value | None = None
     """None when there was nothing to evaluate."""
+    against: float | None = None
+    """Evidence against the target, the log of an e-value; None when it was judged on the point."""
 
 
 CATCHING_UP: Final = Judgement(Verdict.NO_DATA, Why.CATCHING_UP)
@@ -139,11 +147,21 @@ def judge(target: Target, tally: Mapping[int, int], limits: Limits = DEFAULT_LIM
         return Judgement(Verdict.TOO_LITTLE, Why.NO_CASES, value)
     if value.denominator is not None and value.denominator < target.minimum_sample:
         return Judgement(Verdict.TOO_LITTLE, Why.SAMPLE_TOO_SMALL, value)
+    why = _beyond(target, seen)
+    against = None if target.level is None else weigh(kpi, target, tally, value)
+    if why is None:
+        return Judgement(Verdict.MET, Why.WITHIN_BOUND, value, against)
+    if target.level is not None and against is not None and against < threshold(target.level.alpha):
+        return Judgement(Verdict.TOO_LITTLE, Why.EVIDENCE_OPEN, value, against)
+    return Judgement(Verdict.MISSED, why, value, against)
+
+
+def _beyond(target: Target, seen: Fraction) -> Why | None:
     if target.low is not None and seen < target.low:
-        return Judgement(Verdict.MISSED, Why.BELOW_BOUND, value)
+        return Why.BELOW_BOUND
     if target.high is not None and seen > target.high:
-        return Judgement(Verdict.MISSED, Why.ABOVE_BOUND, value)
-    return Judgement(Verdict.MET, Why.WITHIN_BOUND, value)
+        return Why.ABOVE_BOUND
+    return None
 
 
 def covers(target: Target, tenant: str, scope: str, team: str) -> bool:

@@ -129,7 +129,7 @@ class Screen:
             out.append(Text.assemble((at, "dim"), "  ", state, "  ", said))
         if len(out) == 1:
             out.append(Text("none", "dim"))
-        legend = f"target {signs[Mark.MET]} met  {signs[Mark.MISSED]} missed  {signs[Mark.OPEN]} too few cases yet"
+        legend = f"target {signs[Mark.MET]} met  {signs[Mark.MISSED]} missed  {signs[Mark.OPEN]} too little to say yet"
         ends = [legend, self._look.note] if self._look.note else [legend]
         if len("   ".join(ends)) <= columns:
             ends = ["   ".join(ends)]

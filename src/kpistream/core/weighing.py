@@ -1,0 +1,78 @@
+"""Weighing: the evidence of a tally against a target's bounds.
+
+A function of sums alone. Only for KPIs whose denominator counts cases of the numerator (`Kpi.cases`): conversion, whose
+deals are no part of the period's calls, is none of them. The level holds over one business day, whatever the number of
+looks; windows that roll have no such level, because what leaves them takes its evidence along.
+"""
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Protocol
+
+from kpistream.core import measures as m
+from kpistream.core.catalogue import Cases, Kpi
+from kpistream.core.evidence import (
+    Scores,
+    either,
+    evidence,
+    mean_at_least,
+    mean_at_most,
+    share_at_least,
+    share_at_most,
+    unlimited_mean_at_least,
+)
+from kpistream.core.kpis import Value
+from kpistream.core.windows import BUSINESS_DAY
+
+WINDOWS = frozenset({BUSINESS_DAY})
+"""Windows over which evidence is weighed."""
+
+
+class Bounded(Protocol):
+    """What is used of a target: its bounds in the unit of its KPI, None where there is none, and its member."""
+
+    @property
+    def low(self) -> Fraction | None:
+        """From below."""
+
+    @property
+    def high(self) -> Fraction | None:
+        """From above."""
+
+    @property
+    def member(self) -> str | None:
+        """Currency or scale."""
+
+
+def weigh(kpi: Kpi, target: Bounded, tally: Mapping[int, int], value: Value) -> float:
+    """Evidence against the target: the log of an e-value. `value` is the KPI's over the tally, and not empty."""
+    assert value.denominator, value
+    low, high = target.low, target.high
+    if kpi.cases is Cases.YES_OR_NO:
+        won, tried = value.numerator, value.denominator
+        sides = [evidence(share_at_least(low, won, tried))] if low is not None else []
+        sides += [evidence(share_at_most(high, won, tried))] if high is not None else []
+    else:
+        assert kpi.cases is Cases.VALUES, kpi
+        sides = _mean(kpi, target, Scores(value.denominator, value.numerator, _squares(kpi, target.member, tally)))
+    return sides[0] if len(sides) == 1 else either(*sides)
+
+
+def _mean(kpi: Kpi, target: Bounded, scores: Scores) -> list[float]:
+    """Evidence against each bound. A scale has two ends; a time is not below 0 and has no upper one."""
+    low = None if target.low is None else target.low * kpi.over
+    high = None if target.high is None else target.high * kpi.over
+    if target.member is None:
+        sides = [unlimited_mean_at_least(low, scores)] if low is not None else []
+        return sides + ([evidence(mean_at_most(high, scores))] if high is not None else [])
+    worst, best = (int(end) * kpi.over for end in target.member.split("-"))
+    sides = [evidence(mean_at_least(low, scores, best, worst))] if low is not None else []
+    return sides + ([evidence(mean_at_most(high, scores, worst, best))] if high is not None else [])
+
+
+def _squares(kpi: Kpi, member: str | None, tally: Mapping[int, int]) -> int:
+    if member is None:
+        return tally.get(m.BY_NAME[kpi.squares].number, 0)
+    family = next(family for family in m.FAMILIES if family.name == kpi.squares)
+    low, high = map(int, member.split("-"))
+    return tally.get(family.first + m.scale_code(low, high), 0)
