@@ -70,11 +70,10 @@ def zone_of_name(zone: str) -> ZoneInfo:
         raise ConfigError(f'unknown time zone "{zone}"') from error
 
 
-@lru_cache(maxsize=8192)
-def _day_start_ms(ordinal: int, zone: str, day_starts_at_min: int) -> int:
-    assert 0 <= day_starts_at_min < 24 * 60 and day_starts_at_min % 15 == 0, day_starts_at_min
+@lru_cache(maxsize=16384)
+def _local_ms(ordinal: int, zone: str, minute: int) -> int:
     tz = zone_of_name(zone)
-    local = datetime.combine(date.fromordinal(ordinal), time(day_starts_at_min // 60, day_starts_at_min % 60))
+    local = datetime.combine(date.fromordinal(ordinal), time(minute // 60, minute % 60))
     first = local.replace(tzinfo=tz, fold=0).astimezone(UTC)
     second = local.replace(tzinfo=tz, fold=1).astimezone(UTC)
     if second > first:
@@ -84,15 +83,24 @@ def _day_start_ms(ordinal: int, zone: str, day_starts_at_min: int) -> int:
     return int(first.timestamp()) * 1000
 
 
-def day_start_ms(day: date, zone: str, day_starts_at_min: int = 0) -> int:
-    """Instant at which the business day of a local date begins, epoch ms.
+def local_ms(day: date, zone: str, minute: int) -> int:
+    """Instant at which the clocks of a zone show a time of a local date, epoch ms.
 
-    `day_starts_at_min` is minutes after local midnight, a multiple of 15. A start that the clock skips
-    (spring) is read with the offset before the change, as RFC 5545 3.3.5 does. A start that the clock
+    `minute` counts from local midnight; 1440 and more are times of the days that follow. A time that the clock skips
+    (spring) is read with the offset before the change, as RFC 5545 3.3.5 does. A time that the clock
     shows twice (autumn) is the one after which the clock never shows an earlier time: Havana goes from 01:00 back to
     00:00 and the first midnight counts, St. John's went from 00:01 back to 23:01 and the second did.
     """
-    return _day_start_ms(day.toordinal(), zone, day_starts_at_min)
+    return _local_ms(day.toordinal() + minute // (24 * 60), zone, minute % (24 * 60))
+
+
+def day_start_ms(day: date, zone: str, day_starts_at_min: int = 0) -> int:
+    """Instant at which the business day of a local date begins, epoch ms, by the rules of `local_ms`.
+
+    `day_starts_at_min` is minutes after local midnight, a multiple of 15.
+    """
+    assert 0 <= day_starts_at_min < 24 * 60 and day_starts_at_min % 15 == 0, day_starts_at_min
+    return _local_ms(day.toordinal(), zone, day_starts_at_min)
 
 
 def business_date(at_ms: int, zone: str, day_starts_at_min: int = 0) -> date:
