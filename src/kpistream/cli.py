@@ -320,7 +320,7 @@ cli.add_command(dlq)
 @cli.command(epilog="Example: kpistream check ./settings")
 @click.argument("directory", type=click.Path(exists=True, file_okay=False))
 def check(directory: str) -> None:
-    """Check roster and targets, all faults at once.
+    """Check roster, targets and schedules, all faults at once.
 
     Prints every fault as file:line key: fact, and exits 1 when there is one.
     """

@@ -325,7 +325,8 @@ def check_command(directory: str) -> int:
             click.echo(fault)
         return 1
     people = sum(len(tenant.people) for tenant in found.roster.tenants.values())
-    click.echo(f"fit: {len(found.roster.tenants)} tenants, {people} people, {len(found.targets)} targets")
+    scheduled = "".join(f", {count} {name}" for name, count in found.schedules.counts().items() if count)
+    click.echo(f"fit: {len(found.roster.tenants)} tenants, {people} people, {len(found.targets)} targets{scheduled}")
     return 0
 
 

@@ -30,7 +30,7 @@ class Config:
     store: str = _setting(
         "", "ClickHouse: http(s)://user:password@host:port/database, or a directory for the embedded engine"
     )
-    settings: str = _setting("", "directory with roster.yaml and targets.yaml")
+    settings: str = _setting("", "directory with the roster, targets and schedules in YAML, and shifts in CSV")
     group: str = _setting("kpistream", "prefix of the consumer groups; the worker's group is PREFIX-worker")
     instance: str = _setting(
         "", "static group member name of this process (a pod's ordinal); empty: dynamic membership"
@@ -141,6 +141,12 @@ def yaml_files(directory: str) -> dict[str, str]:
     if not found:
         raise ConfigError(f"settings directory {directory!r} holds no YAML file")
     return {str(path): path.read_text(encoding="utf-8") for path in found}
+
+
+def csv_files(directory: str) -> dict[str, str]:
+    """Text of every CSV file of a settings directory, by path: those that settings name hold shifts."""
+    found = sorted(path for path in Path(directory).glob("*.csv"))
+    return {str(path): path.read_text(encoding="utf-8", errors="replace") for path in found}
 
 
 _KINDS = {int: "whole number", bool: "yes or no", str: "text"}

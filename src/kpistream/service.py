@@ -96,10 +96,11 @@ async def checked_partitions(config: Config, *, write: bool = True) -> int:
 
 
 def live_settings(config: Config) -> Settings:
-    """Roster and targets of the settings directory; empty without one. Raises ConfigError with all faults."""
+    """What the settings directory holds; nothing without one. Raises ConfigError with all faults."""
     if not config.settings:
         return Settings()
-    return read_settings(configuration.yaml_files(config.settings))
+    files = configuration.yaml_files(config.settings) | configuration.csv_files(config.settings)
+    return read_settings(files)
 
 
 def worker_settings(config: Config, partitions: int, live: Settings) -> WorkerSettings:

@@ -189,6 +189,21 @@ def test_check_says_what_there_is_or_every_fault_by_file_and_line() -> None:
     (settings / "roster.yaml").write_text(ROSTER)
     assert run("check", "settings") == (0, "fit: 1 tenants, 1 people, 0 targets\n", "")
 
+    (settings / "schedules.yaml").write_text("schedules: {shifts: [{file: march.csv}]}")
+    (settings / "march.csv").write_text("agent_id,date,start,end\nann,2026-03-02,08:00,16:00\n")
+    assert run("check", "settings") == (
+        0,
+        "fit: 1 tenants, 1 people, 0 targets, 1 agents with imported shifts\n",
+        "",
+    )
+    (settings / "march.csv").write_text("agent_id,date,start,end\nann,2026-03-02,8,16:00\n")
+    assert run("check", "settings") == (
+        1,
+        'settings/march.csv:2 start: "8" is no time of day, write 00:00 to 24:00\n',
+        "",
+    )
+    (settings / "schedules.yaml").unlink()
+
     (settings / "roster.yaml").write_text(ROSTER.replace("name: Ann", "team: gone, zone: Mars"))
     ran = run("check", "settings")
     assert ran.code == 1

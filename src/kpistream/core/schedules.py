@@ -252,6 +252,18 @@ class Schedules:
     roster: Roster = field(default_factory=Roster)
     tenants: Mapping[str, TenantSchedules] = field(default_factory=dict)
 
+    def counts(self) -> dict[str, int]:
+        """How much there is of each kind, by the words for it."""
+        known = self.tenants.values()
+        return {
+            "assigned patterns": sum(len(held) for each in known for held in each.shifts.values()),
+            "exceptions": sum(len(dates) for each in known for dates in each.exceptions.values()),
+            "agents with imported shifts": sum(len(each.imported) for each in known),
+            "business hours": sum(len(held) for each in known for held in each.business_hours.values()),
+            "holiday calendars": sum(len(held) for each in known for held in each.holidays.values()),
+            "absences": sum(len(held) for each in known for held in each.absences.values()),
+        }
+
     def with_absences(self, tenant: str, absences: Iterable[Absence]) -> "Schedules":
         """The same with further absences of a tenant."""
         known = self.tenants.get(tenant, _NOTHING)

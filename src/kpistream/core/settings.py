@@ -1,4 +1,4 @@
-"""Settings: the roster and the targets out of YAML text, with every fault at once.
+"""Settings: the roster, the targets and the schedules out of YAML text, with every fault at once.
 
 A pure function over text: who reads the files is not this module's business. Each fault is
 `file:line key: fact`. A date is the start of its business day in the tenant's zone, and `to` is the first
@@ -6,14 +6,11 @@ moment that no longer counts, so that one person's `to` is the next one's `from`
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from kpistream.core.kpis import DEFAULT_LIMITS, EDGES_OF_LIMIT, Limits
 from kpistream.core.roster import (
     ALWAYS,
-    ALWAYS_FROM_MS,
-    ALWAYS_TO_MS,
     DEFAULT_ZONE,
     UNASSIGNED,
     Dated,
@@ -23,10 +20,12 @@ from kpistream.core.roster import (
     Tenant,
     overlap,
 )
-from kpistream.core.settings_values import clock_min, duration_ms, identifier, label, moment_ms
+from kpistream.core.schedule_settings import read_schedules
+from kpistream.core.schedules import Schedules
+from kpistream.core.settings_dates import Calendar, span
+from kpistream.core.settings_values import clock_min, duration_ms, identifier, label, zone_name
 from kpistream.core.target_settings import read_targets
 from kpistream.core.targets import Target
-from kpistream.core.windows import zone_of_name
 from kpistream.core.yaml_nodes import Faults, Node, Section, parse
 from kpistream.errors import ConfigError
 
@@ -38,16 +37,22 @@ class Settings(NamedTuple):
 
     roster: Roster = Roster()
     targets: tuple[Target, ...] = ()
+    schedules: Schedules = Schedules()
 
 
 def read_settings(files: Mapping[str, str]) -> Settings:
     """The settings in YAML texts by file name; what a file holds is said by its keys, not by its name.
 
+    A CSV text (`*.csv`) holds shifts, and is read when one of the others names it.
+
     Raises: ConfigError with every fault of every file.
     """
     facts: list[str] = []
     opened: list[tuple[Faults, Section]] = []
+    tables = {name: text for name, text in files.items() if name.endswith(".csv")}
     for name, text in files.items():
+        if name in tables:
+            continue
         faults = Faults(name)
         try:
             opened.append((faults, Section(parse(text, faults), faults)))
@@ -55,37 +60,20 @@ def read_settings(files: Mapping[str, str]) -> Settings:
             facts += error.faults
     zone, tenants = DEFAULT_ZONE, dict[str, Tenant]()
     for _, section in opened:
-        zone = section.read("zone", _zone) or zone
+        zone = section.read("zone", zone_name) or zone
     for _, section in opened:
         _tenants(section, zone, tenants)
     roster = Roster(tenants, zone)
     targets: dict[str, Target] = {}
     for _, section in opened:
         read_targets(section, roster, targets)
+    schedules = read_schedules([section for _, section in opened], roster, tables, facts)
+    for _, section in opened:
         section.finish()
     facts += [fact for faults, _ in opened for fact in faults.facts]
     if facts:
         raise ConfigError(facts)
-    return Settings(roster, tuple(targets.values()))
-
-
-@dataclass(frozen=True, slots=True)
-class _Calendar:
-    """How dates of a tenant are read."""
-
-    zone: str
-    day_starts_at_min: int
-
-    def moment(self, text: str) -> int:
-        return moment_ms(text, self.zone, self.day_starts_at_min)
-
-
-def _zone(text: str) -> str:
-    try:
-        zone_of_name(text)
-    except ConfigError as error:
-        raise ValueError(str(error)) from error
-    return text
+    return Settings(roster, tuple(targets.values()), schedules)
 
 
 def _agent_id(text: str) -> str:
@@ -120,8 +108,8 @@ def _tenants(section: Section, default_zone: str, tenants: dict[str, Tenant]) ->
 
 
 def _tenant(name: str, section: Section, default_zone: str) -> Tenant:
-    zone = section.read("zone", _zone) or default_zone
-    calendar = _Calendar(zone, section.read("day_starts_at", clock_min) or 0)
+    zone = section.read("zone", zone_name) or default_zone
+    calendar = Calendar(zone, section.read("day_starts_at", clock_min) or 0)
     teams = {
         team: _team(team, Section(node, section.faults))
         for team, node in _children(section, "teams", identifier).items()
@@ -162,7 +150,7 @@ def _limits(section: Section) -> Limits:
 
 
 def _team(name: str, section: Section) -> Team:
-    team = Team(name, section.read("name", label) or name, section.read("zone", _zone))
+    team = Team(name, section.read("name", label) or name, section.read("zone", zone_name))
     section.finish()
     return team
 
@@ -176,7 +164,7 @@ def _known_team(teams: Mapping[str, Team]) -> Callable[[str], str]:
     return check
 
 
-def _person(agent_id: str, section: Section, calendar: _Calendar, teams: Mapping[str, Team]) -> Person:
+def _person(agent_id: str, section: Section, calendar: Calendar, teams: Mapping[str, Team]) -> Person:
     sources = section.node("aliases")
     aliases: dict[str, tuple[Dated, ...]] = {}
     if sources is not None:
@@ -187,30 +175,22 @@ def _person(agent_id: str, section: Section, calendar: _Calendar, teams: Mapping
             except ValueError as error:
                 inner.fault(str(error), source)
             aliases[source] = _history(inner, source, "id", label, calendar)
-    span = _span(section, calendar)
+    active = span(section, calendar)
     person = Person(
         agent_id,
         _single(section, "name", label, calendar),
         _single(section, "team", _known_team(teams), calendar),
         _single(section, "tier", label, calendar),
-        _single(section, "zone", _zone, calendar),
-        ALWAYS if span is None else Dated("", *span),
+        _single(section, "zone", zone_name, calendar),
+        ALWAYS if active is None else Dated("", *active),
         aliases,
     )
     section.finish()
     return person
 
 
-def _span(section: Section, calendar: _Calendar) -> tuple[int, int] | None:
-    begin, end = section.read("from", calendar.moment), section.read("to", calendar.moment)
-    if begin is not None and end is not None and end <= begin:
-        section.fault("must be after from", "to")
-        return None
-    return (ALWAYS_FROM_MS if begin is None else begin, ALWAYS_TO_MS if end is None else end)
-
-
 def _history(
-    section: Section, key: str, item_key: str, check: Callable[[str], str], calendar: _Calendar
+    section: Section, key: str, item_key: str, check: Callable[[str], str], calendar: Calendar
 ) -> tuple[Dated, ...]:
     """What is said under a key: one text, or a list of texts and of `{item_key, from, to}`."""
     node = section.node(key)
@@ -220,12 +200,12 @@ def _history(
     for item in node.value if isinstance(node.value, list) else [node]:
         inner = Section(_as_mapping(item, item_key), section.faults)
         value = inner.read(item_key, check)
-        span = _span(inner, calendar)
+        held = span(inner, calendar)
         if item_key not in inner:
             inner.fault(f"needs {item_key}")
         inner.finish()
-        if value is not None and span is not None:
-            out.append(Dated(value, *span))
+        if value is not None and held is not None:
+            out.append(Dated(value, *held))
     return tuple(sorted(out, key=lambda dated: dated.from_ms))
 
 
@@ -234,7 +214,7 @@ def _as_mapping(node: Node, key: str) -> Node:
     return Node(node.where, {key: node}) if isinstance(node.value, str) else node
 
 
-def _single(section: Section, key: str, check: Callable[[str], str], calendar: _Calendar) -> tuple[Dated, ...]:
+def _single(section: Section, key: str, check: Callable[[str], str], calendar: Calendar) -> tuple[Dated, ...]:
     """A history of which only one entry may hold at a time."""
     history = _history(section, key, key, check, calendar)
     clash = overlap(history)
@@ -244,7 +224,7 @@ def _single(section: Section, key: str, check: Callable[[str], str], calendar: _
 
 
 def _teams_of_scopes(
-    section: Section, key: str, calendar: _Calendar, teams: Mapping[str, Team]
+    section: Section, key: str, calendar: Calendar, teams: Mapping[str, Team]
 ) -> dict[str, tuple[Dated, ...]]:
     out = {}
     for name, node in _children(section, key, label).items():

@@ -10,7 +10,8 @@ from fractions import Fraction
 from typing import Final
 
 from kpistream.core.evidence import Level
-from kpistream.core.windows import QUARTER_HOUR_MS, day_start_ms
+from kpistream.core.windows import QUARTER_HOUR_MS, day_start_ms, zone_of_name
+from kpistream.errors import ConfigError
 
 _UNIT_MS: Final = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000}
 _NUMBER: Final = r"-?\d{1,18}(?:\.\d{1,9})?"
@@ -94,6 +95,15 @@ def moment_ms(text: str, zone: str, day_starts_at_min: int) -> int:
     if exact_ms % QUARTER_HOUR_MS:
         raise ValueError(f'"{text}" must be a quarter of an hour, because a pane belongs to one team')
     return exact_ms
+
+
+def zone_name(text: str) -> str:
+    """The IANA name of a time zone."""
+    try:
+        zone_of_name(text)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+    return text
 
 
 def identifier(text: str) -> str:
