@@ -8,18 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kpistream.core.pace import pace, usual_curve
+from kpistream.core.patterns import Absence, Assignment, HolidayCalendar, Hours, LocalSpan, Pattern
 from kpistream.core.roster import Dated, Person, Roster, Tenant
-from kpistream.core.schedules import (
-    Absence,
-    Assignment,
-    Duty,
-    HolidayCalendar,
-    Hours,
-    LocalSpan,
-    Pattern,
-    Schedules,
-    TenantSchedules,
-)
+from kpistream.core.schedules import Duty, Schedules, TenantSchedules
 from kpistream.core.spans import Span, clip, length_ms, minus, union
 from kpistream.core.windows import QUARTER_HOUR_MS, business_day, week
 
@@ -107,6 +98,18 @@ def test_a_plan_is_the_working_time_of_its_window(world, calendar):
     assert known.duty("acme", "anna", moment_ms) is Duty.ON_SHIFT or not any(
         span.holds(moment_ms) for span in known.working_spans("acme", "anna", *window)
     )
+
+
+@settings(max_examples=150, deadline=None)
+@given(worlds(), st.integers(0, 1000))
+def test_duty_is_the_same_until_it_says_so(world, thousandths):
+    known, moment_ms = world
+
+    duty, until_ms = known.duty_until("acme", "anna", moment_ms)
+
+    assert moment_ms < until_ms <= moment_ms + 2 * DAY_MS + 4 * 3_600_000
+    for at_ms in (moment_ms, until_ms - 1, moment_ms + (until_ms - 1 - moment_ms) * thousandths // 1000):
+        assert known.duty("acme", "anna", at_ms) is duty
 
 
 @settings(max_examples=100, deadline=None)

@@ -5,20 +5,10 @@ from fractions import Fraction
 
 import pytest
 
+from kpistream.core.patterns import OFF, Absence, Assignment, HolidayCalendar, Hours, LocalSpan, Pattern
 from kpistream.core.roster import ALWAYS_FROM_MS, ALWAYS_TO_MS
 from kpistream.core.schedule_values import local_moment_ms, local_spans, part_time, weekday_numbers
-from kpistream.core.schedules import (
-    OFF,
-    Absence,
-    Assignment,
-    Duty,
-    HolidayCalendar,
-    Hours,
-    LocalSpan,
-    Pattern,
-    Schedules,
-    TenantSchedules,
-)
+from kpistream.core.schedules import Duty, Schedules, TenantSchedules
 from kpistream.core.settings import read_settings
 from kpistream.core.shift_files import read_shifts
 from kpistream.core.spans import Span

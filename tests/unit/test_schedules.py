@@ -5,21 +5,10 @@ from fractions import Fraction
 
 import pytest
 
+from kpistream.core.patterns import OFF, Absence, Assignment, HolidayCalendar, Hours, LocalSpan, Pattern
 from kpistream.core.public_holidays import public_holidays
 from kpistream.core.roster import Dated, Person, Roster, Team, Tenant
-from kpistream.core.schedules import (
-    OFF,
-    Absence,
-    Assignment,
-    Basis,
-    Duty,
-    HolidayCalendar,
-    Hours,
-    LocalSpan,
-    Pattern,
-    Schedules,
-    TenantSchedules,
-)
+from kpistream.core.schedules import Basis, Duty, Schedules, TenantSchedules
 from kpistream.core.spans import Span
 from kpistream.core.windows import Window, business_day, week
 
@@ -119,6 +108,21 @@ def test_a_break_is_no_working_time_and_does_not_suspend():
     assert known.duty("acme", "anna", at("2026-03-02 09:30")) is Duty.BREAK
     assert not Duty.BREAK.suspends
     assert Duty.OFF_SHIFT.suspends
+
+
+#   Berlin  08:00      12:00  13:00      17:00      00:00
+#           [==========)      [==========)          |
+#      ^ off until     ^ off until       ^ off until
+def test_duty_says_until_when_it_holds():
+    known = of_tenant(DAY)
+
+    def asked(now: str) -> tuple[Duty, int]:
+        return known.duty_until("acme", "anna", at(now))
+
+    assert asked("2026-03-02 06:00") == (Duty.OFF_SHIFT, at("2026-03-02 07:00"))
+    assert asked("2026-03-02 07:00") == (Duty.ON_SHIFT, at("2026-03-02 11:00"))
+    assert asked("2026-03-02 11:00") == (Duty.OFF_SHIFT, at("2026-03-02 12:00"))
+    assert asked("2026-03-02 16:00") == (Duty.OFF_SHIFT, at("2026-03-02 23:00"))
 
 
 def test_times_are_of_the_agents_zone():

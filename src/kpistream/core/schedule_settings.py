@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from fractions import Fraction
 from typing import Final, NamedTuple
 
+from kpistream.core.patterns import OFF, Absence, Assignment, HolidayCalendar, Hours, LocalSpan, Pattern
 from kpistream.core.public_holidays import public_holidays
 from kpistream.core.roster import ALWAYS_TO_MS, Roster
 from kpistream.core.schedule_values import (
@@ -21,18 +22,7 @@ from kpistream.core.schedule_values import (
     part_time,
     weekday_numbers,
 )
-from kpistream.core.schedules import (
-    OFF,
-    Absence,
-    Assignment,
-    Held,
-    HolidayCalendar,
-    Hours,
-    LocalSpan,
-    Pattern,
-    Schedules,
-    TenantSchedules,
-)
+from kpistream.core.schedules import Held, Schedules, TenantSchedules
 from kpistream.core.settings_dates import Calendar, span
 from kpistream.core.settings_values import identifier, label, zone_name
 from kpistream.core.shift_files import read_shifts

@@ -6,10 +6,11 @@ Every function returns the value, or raises ValueError with one fact for the per
 import re
 from datetime import date, datetime
 from fractions import Fraction
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
-from kpistream.core.schedules import Hours, LocalSpan
+from kpistream.core.patterns import Hours, LocalSpan
 from kpistream.core.settings_values import bound
 from kpistream.core.windows import day_start_ms, local_ms
 
@@ -27,6 +28,7 @@ def time_min(text: str) -> int:
     return int(found[1]) * 60 + int(found[2])
 
 
+@lru_cache(maxsize=4096)
 def local_span(begin: str, end: str) -> LocalSpan:
     """From one time of day to another; an end that is not later is of the next morning."""
     from_min, to_min = time_min(begin), time_min(end)
@@ -58,6 +60,7 @@ def shown(span: LocalSpan) -> str:
     return f"{begin // 60:02}:{begin % 60:02}-{end // 60:02}:{end % 60:02}"
 
 
+@lru_cache(maxsize=4096)
 def hours_of(work: tuple[LocalSpan, ...], breaks: tuple[LocalSpan, ...]) -> Hours:
     """Hours of a date; a break after midnight belongs to the span that reaches there."""
     placed = []
@@ -83,6 +86,7 @@ def weekday_numbers(text: str) -> tuple[int, ...]:
     return tuple(out)
 
 
+@lru_cache(maxsize=4096)
 def calendar_date(text: str) -> date:
     """The date of `2026-12-24`."""
     try:

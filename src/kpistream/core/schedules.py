@@ -13,15 +13,16 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Final, NamedTuple, Protocol, TypeVar
 
-from kpistream.core.public_holidays import public_holidays
+from kpistream.core.patterns import NO_WEEK, OFF, Absence, Assignment, HolidayCalendar, Hours
 from kpistream.core.roster import ALWAYS, ALWAYS_FROM_MS, ALWAYS_TO_MS, Roster
 from kpistream.core.spans import Span, Spans, clip, length_ms, minus, union
 from kpistream.core.targets import TENANT_SCOPE, team_scope
-from kpistream.core.windows import BUSINESS_DAY, ROLLING_MS, Window, day_start_ms, local_ms
+from kpistream.core.windows import BUSINESS_DAY, ROLLING_MS, Window, day_start_ms
 
 NO_SHIFT_KNOWN: Final = "no shift known"
 """What a message says of a pace that rests on anything but the agent's own shift."""
 _DAY: Final = timedelta(days=1)
+_DAY_MS: Final = 24 * 3_600_000
 
 
 class Basis(StrEnum):
@@ -55,91 +56,6 @@ class Duty(StrEnum):
     def suspends(self) -> bool:
         """True when nothing is expected, so that targets rest; a break is too short for that."""
         return self in (Duty.OFF_SHIFT, Duty.HOLIDAY, Duty.ABSENT)
-
-
-class LocalSpan(NamedTuple):
-    """Minutes after the midnight with which a date begins; 1440 and more are of the next morning."""
-
-    from_min: int
-    to_min: int
-
-
-class Hours(NamedTuple):
-    """Working time of one date."""
-
-    work: tuple[LocalSpan, ...] = ()
-    breaks: tuple[LocalSpan, ...] = ()
-    """Parts of `work` that are none."""
-
-    def at_work(self, day: date, zone: str) -> Spans:
-        """From the first minute to the last, breaks included."""
-        return union(Span(local_ms(day, zone, begin), local_ms(day, zone, end)) for begin, end in self.work)
-
-    def spans(self, day: date, zone: str) -> Spans:
-        """Without the breaks."""
-        pauses = union(Span(local_ms(day, zone, begin), local_ms(day, zone, end)) for begin, end in self.breaks)
-        return minus(self.at_work(day, zone), pauses)
-
-
-OFF: Final = Hours()
-_NO_WEEK: Final = (OFF,) * 7
-
-
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """A week that repeats."""
-
-    name: str
-    week: tuple[Hours, ...] = _NO_WEEK
-    """Seven, Monday first."""
-    works_holidays: bool = False
-    zone: str | None = None
-    """Zone of its times; None: that of the agent, for business hours that of the team."""
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """A pattern that holds in `[from_ms, to_ms)`."""
-
-    pattern: Pattern
-    share: Fraction = Fraction(1)
-    """Part-time share: what is expected in a week, or longer, of what a full-timer does."""
-    day_share: Fraction = Fraction(1)
-    """The same of a day that is worked: 1 for three full days a week."""
-    from_ms: int = ALWAYS_FROM_MS
-    to_ms: int = ALWAYS_TO_MS
-
-
-@dataclass(frozen=True, slots=True)
-class HolidayCalendar:
-    """Public holidays that hold in `[from_ms, to_ms)`."""
-
-    country: str | None
-    """ISO 3166-1, two letters; None for days of one's own only."""
-    subdivision: str | None = None
-    also: Mapping[date, str] = field(default_factory=dict)
-    """Further free days, with their names."""
-    without: frozenset[date] = frozenset()
-    """Public holidays that are worked."""
-    from_ms: int = ALWAYS_FROM_MS
-    to_ms: int = ALWAYS_TO_MS
-
-    def name(self, day: date) -> str | None:
-        """Name of the holiday on a date, None for any other day."""
-        if day in self.also:
-            return self.also[day]
-        if self.country is None or day in self.without:
-            return None
-        return public_holidays(self.country, self.subdivision, day.year).get(day)
-
-
-class Absence(NamedTuple):
-    """A span in which an agent does not work, whatever the schedule says."""
-
-    agent: str
-    from_ms: int
-    to_ms: int
-    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +131,7 @@ class _Day(NamedTuple):
 
     def longest_ms(self) -> int:
         """Working time of the longest day of the pattern; 0 without one."""
-        week = _NO_WEEK if self.assignment is None else self.assignment.pattern.week
+        week = NO_WEEK if self.assignment is None else self.assignment.pattern.week
         return max(length_ms(hours.spans(self.day, self.zone)) for hours in week)
 
 
@@ -314,6 +230,15 @@ class Schedules:
             elif found is Duty.UNKNOWN and day.basis is not Basis.NONE and day.business_day.holds(at_ms):
                 found = Duty.OFF_SHIFT if day.holiday is None else Duty.HOLIDAY
         return found
+
+    def duty_until(self, tenant: str, agent_id: str, at_ms: int) -> tuple[Duty, int]:
+        """The duty at an instant, and the first instant after it at which it may be another: when to ask again."""
+        days = list(self._days(tenant, agent_id, at_ms, at_ms + _DAY_MS))
+        spans = [*self._away(tenant, agent_id), *(day.business_day for day in days)]
+        for day in days:
+            spans += (*day.hours.spans(day.day, day.zone), *day.hours.at_work(day.day, day.zone))
+        until_ms = min(edge_ms for span in spans for edge_ms in span if edge_ms > at_ms)
+        return self.duty(tenant, agent_id, at_ms), until_ms
 
     def basis(self, tenant: str, agent_id: str, at_ms: int) -> Basis:
         """What is known of an agent's working time on the date of an instant."""

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date, timedelta
 from typing import Final, NamedTuple
 
+from kpistream.core.patterns import OFF, Hours, LocalSpan
 from kpistream.core.schedule_values import calendar_date, hours_of, local_span
-from kpistream.core.schedules import OFF, Hours, LocalSpan
 from kpistream.core.spans import Span, union
 from kpistream.core.yaml_nodes import Faults, Value, Where, near
 
