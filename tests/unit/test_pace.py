@@ -5,10 +5,10 @@ from fractions import Fraction
 
 import pytest
 
-from kpistream.core.ramps import Factor, FactorKind
 from kpistream.core.kpis import BY_NAME
 from kpistream.core.pace import EVEN, Curve, Pace, Proration, pace, proration, usual_curve
 from kpistream.core.patterns import OFF, Absence, Assignment, HolidayCalendar
+from kpistream.core.ramps import Factor, FactorKind
 from kpistream.core.schedules import Basis, Schedules
 from kpistream.core.windows import Window, business_day, week
 from tests.unit.test_schedules import BERLIN, DAY, HOUR, at, hours, of_tenant, schedules, weekdays

@@ -11,8 +11,8 @@ from enum import StrEnum
 from fractions import Fraction
 from itertools import accumulate, pairwise
 
-from kpistream.core.ramps import Factor, FactorKind
 from kpistream.core.kpis import Better, Kpi
+from kpistream.core.ramps import Factor, FactorKind
 from kpistream.core.roster import ALWAYS_TO_MS
 from kpistream.core.schedules import Basis, Plan, Stint
 
