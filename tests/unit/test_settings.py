@@ -34,6 +34,7 @@ def test_example_settings_are_valid():
         "conversion",
         "satisfaction",
         "no-late-follow-ups",
+        "calls",
     ]
     assert settings.targets[1] == Target(
         name="talk-time",
@@ -155,6 +156,9 @@ def test_level_of_false_alarms_is_read_and_refused_where_nothing_can_be_weighed(
   - {name: three, kpi: connect_share, window: rolling-60m, bound: 25 %, false_alarms: 2 a month for 8}
   - {name: four, kpi: connect_share, window: business-day, bound: 25 %, false_alarms: seldom}
   - {name: five, kpi: connect_share, window: business-day, bound: 25 %, false_alarms: 5 a day for 5}
+  - {name: six, kpi: calls, window: business-day, bound: 100, false_alarms: 1 a week for 20}
+  - {name: seven, kpi: calls, window: business-day, bound: 2000, scope: team, false_alarms: 1 a month for 4}
+  - {name: eight, kpi: follow_ups_late, window: business-day, bound: 2, false_alarms: 1 a week for 20}
 """
     assert faults(roster="tenants: {acme: {}}", targets=text) == [
         "targets.yaml:3 targets[1].false_alarms: conversion_per_connected has no cases that evidence could be "
@@ -164,6 +168,8 @@ def test_level_of_false_alarms_is_read_and_refused_where_nothing_can_be_weighed(
         "people it is about",
         'targets.yaml:6 targets[4].false_alarms: "5 a day for 5": alarms: 5 must be below one for each agent, target '
         "and day",
+        "targets.yaml:8 targets[6].false_alarms: calls is held against the time at work, which only agents have",
+        "targets.yaml:9 targets[7].false_alarms: follow_ups_late has no cases that evidence could be weighed by",
     ]
 
 

@@ -81,6 +81,10 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """Evidence against the target, the log of an e-value; None when it was judged on the point."""
     alpha: float | None = None
     """Share of days on which a target that holds shows so much evidence, at most."""
+    expected: float | None = None
+    """Of a count against pace: how many the time at work lets expect by then."""
+    basis: str | None = None
+    """What that rests on: `shift`, or `business-hours` where no shift is known."""
 
 
 _HOLDING: Final = "holding"
@@ -177,6 +181,8 @@ def step(alert: Alert, look: Look, now_ms: int) -> Transition | None:
         owner=target.owner,
         against=judgement.against,
         alpha=None if target.level is None else target.level.alpha,
+        expected=None if judgement.due is None else float(judgement.due.expected),
+        basis=None if judgement.due is None else judgement.due.basis,
     )
 
 

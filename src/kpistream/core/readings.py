@@ -35,6 +35,10 @@ class TargetReading(msgspec.Struct, frozen=True):
     """Evidence against the target, the log of an e-value; None when it is judged on the point."""
     alpha: float | None = None
     """Share of days on which a target that holds shows evidence of log(1 / alpha), at most: there its alert fires."""
+    expected: float | None = None
+    """Of a count against pace: how many the time at work lets expect by now."""
+    basis: str | None = None
+    """What that rests on: `shift`, or `business-hours` where no shift is known."""
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +123,8 @@ def target_reading(target: Target, state: State, judgement: Judgement) -> Target
         denominator=value.denominator,
         against=judgement.against,
         alpha=None if target.level is None else target.level.alpha,
+        expected=None if judgement.due is None else float(judgement.due.expected),
+        basis=None if judgement.due is None else judgement.due.basis,
     )
 
 

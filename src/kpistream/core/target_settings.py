@@ -7,6 +7,7 @@ from kpistream.core.catalogue import Cases
 from kpistream.core.currencies import NUMERIC
 from kpistream.core.evidence import Level
 from kpistream.core.kpis import BY_NAME, Kpi
+from kpistream.core.pace import Proration, proration
 from kpistream.core.roster import Roster
 from kpistream.core.settings_values import bound, duration_ms, identifier, label, level, whole
 from kpistream.core.targets import Direction, Scope, Target, default_direction
@@ -42,7 +43,7 @@ def _target(section: Section, roster: Roster) -> Target | None:
     sample, member = _minimum_sample(section, kpi), _member(section, kpi)
     tenant, team = _whose(section, roster)
     owner = section.read("owner", label)
-    found = _level(section, kpi, window)
+    found = _level(section, kpi, window, scope)
     hold_ms, recover_hold_ms = section.read("hold", duration_ms), section.read("recover_hold", duration_ms)
     if name is None or kpi is None or not window:
         return None
@@ -108,12 +109,15 @@ def _minimum_sample(section: Section, kpi: Kpi | None) -> int:
     return sample or 1
 
 
-def _level(section: Section, kpi: Kpi | None, window: str) -> Level | None:
+def _level(section: Section, kpi: Kpi | None, window: str, scope: str) -> Level | None:
     found = section.read("false_alarms", level)
     if found is None or kpi is None:
         return found
     if kpi.cases is Cases.NONE:
-        section.fault(f"{kpi.name} has no cases that evidence could be weighed by", "false_alarms")
+        if kpi.denominator is not None or kpi.per or proration(kpi) is not Proration.BY_TIME:
+            section.fault(f"{kpi.name} has no cases that evidence could be weighed by", "false_alarms")
+        elif scope != Scope.AGENT:
+            section.fault(f"{kpi.name} is held against the time at work, which only agents have", "false_alarms")
     if window and window not in WINDOWS:
         section.fault(f"evidence is weighed over a business day, not over {window}", "false_alarms")
     return found

@@ -8,11 +8,11 @@ so (`weighing.py`): it may be looked at all day. Without one it is judged on the
 from collections.abc import Mapping
 from enum import StrEnum
 from fractions import Fraction
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
-from kpistream.core.evidence import Level, threshold
+from kpistream.core.evidence import Level, count_at_least, evidence, threshold
 from kpistream.core.kpis import BY_NAME, DEFAULT_LIMITS, Better, Kpi, Limits, Value, evaluate
 from kpistream.core.weighing import weigh
 
@@ -83,6 +83,11 @@ class Why(StrEnum):
     ABOVE_BOUND = "above-bound"
     NO_CASES = "no-cases"
     SAMPLE_TOO_SMALL = "sample-too-small"
+    ON_PACE = "on-pace"
+    """As many as the time at work lets expect by now."""
+    BEHIND_PACE = "behind-pace"
+    NO_SCHEDULE = "no-schedule"
+    """Nobody has said when this agent works: nothing is expected by now."""
     EVIDENCE_OPEN = "evidence-open"
     """Beyond its bound, but so little or so few that chance does that: no alarm, and no proof that all is well."""
     CATCHING_UP = "catching-up"
@@ -94,6 +99,14 @@ class Why(StrEnum):
     """The scope has left the team, or the target has left the settings."""
 
 
+class Due(NamedTuple):
+    """What a count's target lets expect by now."""
+
+    expected: Fraction
+    basis: str
+    """What is known of the time at work: `shift` or `business-hours`."""
+
+
 class Judgement(msgspec.Struct, frozen=True):
     """A verdict with its reason and the numbers that it rests on."""
 
@@ -103,6 +116,8 @@ class Judgement(msgspec.Struct, frozen=True):
     """None when there was nothing to evaluate."""
     against: float | None = None
     """Evidence against the target, the log of an e-value; None when it was judged on the point."""
+    due: Due | None = None
+    """For a count against pace."""
 
 
 CATCHING_UP: Final = Judgement(Verdict.NO_DATA, Why.CATCHING_UP)
@@ -131,8 +146,15 @@ def exact(kpi: Kpi, value: Value) -> Fraction | None:
     return Fraction(kpi.times * value.numerator, kpi.over * value.denominator)
 
 
-def judge(target: Target, tally: Mapping[int, int], limits: Limits = DEFAULT_LIMITS) -> Judgement:
-    """Whether a tally of the target's window meets it."""
+def paced(target: Target) -> bool:
+    """True for a target on a count that is judged on evidence: against what the time at work lets expect by now."""
+    return target.level is not None and BY_NAME[target.kpi].denominator is None
+
+
+def judge(
+    target: Target, tally: Mapping[int, int], limits: Limits = DEFAULT_LIMITS, due: Due | None = None
+) -> Judgement:
+    """Whether a tally of the target's window meets it. `due`: what a count is held against, None without a schedule."""
     kpi = BY_NAME[target.kpi]
     found = evaluate(kpi, tally, limits)
     if isinstance(found, dict):
@@ -142,6 +164,8 @@ def judge(target: Target, tally: Mapping[int, int], limits: Limits = DEFAULT_LIM
             value = Value(None, 0, 0) if kpi.denominator is not None else Value(0, 0, None)
     else:
         value = found
+    if paced(target):
+        return _judge_pace(target, value, due)
     seen = exact(kpi, value)
     if seen is None:
         return Judgement(Verdict.TOO_LITTLE, Why.NO_CASES, value)
@@ -154,6 +178,18 @@ def judge(target: Target, tally: Mapping[int, int], limits: Limits = DEFAULT_LIM
     if target.level is not None and against is not None and against < threshold(target.level.alpha):
         return Judgement(Verdict.TOO_LITTLE, Why.EVIDENCE_OPEN, value, against)
     return Judgement(Verdict.MISSED, why, value, against)
+
+
+def _judge_pace(target: Target, value: Value, due: Due | None) -> Judgement:
+    assert target.level is not None, target
+    if due is None:
+        return Judgement(Verdict.TOO_LITTLE, Why.NO_SCHEDULE, value)
+    against = evidence(count_at_least(float(due.expected), value.numerator))
+    if value.numerator >= due.expected:
+        return Judgement(Verdict.MET, Why.ON_PACE, value, against, due)
+    if against < threshold(target.level.alpha):
+        return Judgement(Verdict.TOO_LITTLE, Why.EVIDENCE_OPEN, value, against, due)
+    return Judgement(Verdict.MISSED, Why.BEHIND_PACE, value, against, due)
 
 
 def _beyond(target: Target, seen: Fraction) -> Why | None:

@@ -98,7 +98,7 @@ class Worker:
         self.flusher = Flusher(self.shards, self.publisher, settings.topics, ports, metrics)
         tickers = TickerPorts(self.publisher, settings.topics, settings.app.connection, metrics, self.failed)
         tickers.agent_cap = settings.agent_metrics
-        self.ticker = Ticker(self.shards, settings.live, tickers)
+        self.ticker = Ticker(self.shards, settings.live, tickers, settings.app.partitions)
         keep_ms = settings.partition.horizon_ms
         member = Member(settings.teams_group, settings.app.instance)
         self.teams = Teams(settings.live, tickers, settings.partition.pane_ms, keep_ms, member)

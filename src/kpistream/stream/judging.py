@@ -18,12 +18,27 @@ from kpistream.core.alerts import (
     states_from_log,
     step,
 )
+from kpistream.core.kpis import Limits
 from kpistream.core.readings import About, Reading, Shown, TargetReading, read, target_reading
 from kpistream.core.settings import Settings
-from kpistream.core.targets import CATCHING_UP, NOT_COVERED, PANES_CLOSED, Target, covers, judge
+from kpistream.core.targets import (
+    CATCHING_UP,
+    NOT_COVERED,
+    OFF_SHIFT,
+    PANES_CLOSED,
+    Judgement,
+    Target,
+    covers,
+    judge,
+    paced,
+)
+from kpistream.core.windows import RunningWindow
 from kpistream.stream.live import LiveWindows, Slot
+from kpistream.stream.rota import Rota
 
 _HOLDING = (State.PENDING, State.RECOVERING)
+LOOK_AGAIN_MS: Final = 60_000
+"""Pace falls due and shifts end without an event: where there is a schedule, targets are looked at so often."""
 
 
 AGENT_KINDS: Final = frozenset({"agent", "queue", "campaign"})
@@ -43,6 +58,9 @@ class Bench:
         self.holding: set[Slot] = set()
         """Slots with an alert that waits for its hold time."""
         self._early: set[Slot] = set()
+        self._rota = Rota(settings.schedules)
+        self._again_ms: dict[Slot, int] = {}
+        """When slots with a schedule were looked at, the longest ago first."""
 
     def load(self, values: Iterable[bytes]) -> None:
         """Start from the states in the log, of the kinds of scope that are judged here."""
@@ -56,6 +74,17 @@ class Bench:
             return []
         early, self._early = list(self._early), set()
         return early
+
+    def due_again(self, now_ms: int) -> list[Slot]:
+        """Slots that time alone may have changed: looked at a while ago, or later, by a clock that has gone back."""
+        due = []
+        for slot, looked_ms in self._again_ms.items():
+            if 0 <= now_ms - looked_ms < LOOK_AGAIN_MS:
+                break
+            due.append(slot)
+        for slot in due:
+            del self._again_ms[slot]
+        return due
 
     def look(
         self, live: LiveWindows, slots: Iterable[Slot], now_ms: int, complete_from_ms: int | None
@@ -71,27 +100,38 @@ class Bench:
         early = complete_from_ms is None or not self.loaded
         for slot in slots:
             key, name = slot
-            running = live.window(slot)
-            about = self._about(key, now_ms)
-            limits = self._settings.roster.tenant(about.tenant).limits
-            standing: dict[str, TargetReading] = {}
+            running, about = live.window(slot), self._about(key, now_ms)
             self.holding.discard(slot)
             if early:
                 self._early.add(slot)
             short = complete_from_ms is not None and running.window.from_ms < complete_from_ms
-            for target in self._targets(about, name):
+            targets = self._targets(about, name)
+            if targets and self._rota.knows(about):
+                self._again_ms.pop(slot, None)
+                self._again_ms[slot] = now_ms
+            standing: dict[str, TargetReading] = {}
+            for target in targets:
                 if early:
                     standing[target.name] = target_reading(target, State.NO_DATA, CATCHING_UP)
                     continue
-                judgement = PANES_CLOSED if short else judge(target, running.tally, limits)
+                judgement = PANES_CLOSED if short else self._judge(target, about, running, now_ms)
                 look = Look(target, judgement, running.window, about.team, about.display_name)
                 alert = self._step(Subject(target.name, about.tenant, about.scope), look, now_ms, transitions)
                 if alert.state in _HOLDING:
                     self.holding.add(slot)
                 standing[target.name] = target_reading(target, alert.state, judgement)
             shown = Shown(name, running.window, now_ms, provisional=complete_from_ms is None or short)
-            readings.append(read(about, shown, running.tally, standing, limits))
+            readings.append(read(about, shown, running.tally, standing, self._limits(about)))
         return readings, transitions
+
+    def _judge(self, target: Target, about: About, running: RunningWindow, now_ms: int) -> Judgement:
+        if self._rota.duty(about, now_ms).suspends:
+            return OFF_SHIFT
+        due = self._rota.due(target, about, running.window, now_ms) if paced(target) else None
+        return judge(target, running.tally, self._limits(about), due)
+
+    def _limits(self, about: About) -> Limits:
+        return self._settings.roster.tenant(about.tenant).limits
 
     def sweep(self, live: LiveWindows, now_ms: int) -> list[Transition]:
         """Suspend alerts whose target no longer covers their scope, because a roster has moved somebody."""

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Final, Protocol
 
 from kpistream.core.roster import Roster
-from kpistream.core.windows import LIVE_WINDOWS, RunningWindow, Window
+from kpistream.core.windows import BUSINESS_DAY, LIVE_WINDOWS, RunningWindow, Window
 
 Slot = tuple[str, str]
 """A scope's key (`tenant/scope`) and a window's name."""
@@ -46,6 +46,12 @@ class LiveWindows:
         """Keys whose windows have not followed the last step of time yet."""
         self._to_begin: dict[str, None] = {}
         """Keys that have no windows yet."""
+        self._kept: frozenset[str] = frozenset()
+
+    def keep(self, keys: Iterable[str]) -> None:
+        """Keys that have windows also when nothing has happened: somebody without a call all day is seen, too."""
+        self._kept = frozenset(keys)
+        self._to_begin.update(dict.fromkeys(self._kept - self._windows.keys()))
 
     def __contains__(self, key: str) -> bool:
         return key in self._windows
@@ -105,6 +111,8 @@ class LiveWindows:
         del self._to_begin[key]
         spans = {name: self._window_of(key, name, now_ms) for name in LIVE_WINDOWS}
         windows = self._windows[key] = {name: RunningWindow(span, self._pane_ms) for name, span in spans.items()}
+        if key in self._kept:
+            touched[key, BUSINESS_DAY] = None
         starts = list(source.starts_of(key))
         for start_ms in starts:
             packed = source.packed_at(key, start_ms)
@@ -121,7 +129,7 @@ class LiveWindows:
             if window != running.window and running.move_to(window, partial(source.packed_at, key)):
                 touched[key, name] = None
             empty = empty and not running.tally
-        if empty and not any((key, name) in touched for name in LIVE_WINDOWS):
+        if empty and key not in self._kept and not any((key, name) in touched for name in LIVE_WINDOWS):
             del self._windows[key]
 
 

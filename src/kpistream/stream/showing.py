@@ -60,7 +60,7 @@ class Show:
         early = bench.shown_too_early(not known.caught_up)
         closing = live.begin_in(self._complete_from_ms, known.complete_from_ms)
         self._complete_from_ms = known.complete_from_ms
-        for slot in (*self._pacer.due(now_ms), *bench.holding, *early, *closing):
+        for slot in (*self._pacer.due(now_ms), *bench.holding, *bench.due_again(now_ms), *early, *closing):
             queue[slot] = None
         now = list(queue)[:SLOTS_A_TICK]
         for slot in now:

@@ -11,8 +11,11 @@ from typing import Final
 from kpistream.core.alerts import Transition
 from kpistream.core.partition import NOTHING
 from kpistream.core.readings import About, Reading
+from kpistream.core.roster import Dated
 from kpistream.core.settings import Settings
+from kpistream.core.targets import paced
 from kpistream.log.tail import read_on
+from kpistream.log.topics import partition_of
 from kpistream.stream.judging import AGENT_KINDS, Bench
 from kpistream.stream.live import LiveWindows, scope_window
 from kpistream.stream.showing import Known, Show, TickerPorts, add_counts
@@ -29,15 +32,18 @@ class _View(Show):
     def __init__(self, generation: int, live: LiveWindows, bench: Bench) -> None:
         super().__init__(live, bench)
         self.generation = generation
-        self.swept_pane = -1
+        self.swept_pane = self.kept_pane = -1
         self.looked_ms = -BEHIND_MS
 
 
 class Ticker:
     """Looks at every held partition when asked to."""
 
-    def __init__(self, shards: Shards, settings: Settings, ports: TickerPorts) -> None:
+    def __init__(self, shards: Shards, settings: Settings, ports: TickerPorts, partitions: int) -> None:
         self._shards = shards
+        self._partitions = partitions
+        self._awaited: dict[int, list[tuple[str, Dated]]] | None = None
+        """By partition: keys of agents whose counts are held against their time at work, and when they work here."""
         self._settings = settings
         self._ports = ports
         self._views: dict[int, _View] = {}
@@ -65,12 +71,29 @@ class Ticker:
         if not shard.caught_up and 0 <= now_ms - view.looked_ms < BEHIND_MS:
             return [], []
         view.looked_ms = now_ms
+        pane = now_ms // self._shards.settings.pane_ms
+        if view.kept_pane != pane:
+            view.kept_pane = pane
+            view.live.keep(key for key, active in self._paced(shard.partition.number) if active.holds(now_ms))
         known = Known(shard.partition.frontier_ms, shard.caught_up)
         readings, transitions = view.look(now_ms, shard.take_changed(), shard, known)
-        if shard.caught_up and view.bench.loaded and view.swept_pane != now_ms // self._shards.settings.pane_ms:
-            view.swept_pane = now_ms // self._shards.settings.pane_ms
+        if shard.caught_up and view.bench.loaded and view.swept_pane != pane:
+            view.swept_pane = pane
             transitions += view.bench.sweep(view.live, now_ms)
         return readings, transitions
+
+    def _paced(self, number: int) -> list[tuple[str, Dated]]:
+        """Agents of a partition who are looked at also when nothing has happened."""
+        if self._awaited is None:
+            self._awaited = {}
+            tenants = {target.tenant for target in self._settings.targets if paced(target)}
+            for name in self._settings.schedules.tenants:
+                people = self._settings.roster.tenant(name).people if tenants & {None, name} else {}
+                for agent, person in people.items():
+                    key = f"{name}/agent:{agent}"
+                    home = partition_of(key.encode("utf-8", "surrogatepass"), self._partitions)
+                    self._awaited.setdefault(home, []).append((key, person.active))
+        return self._awaited.get(number, [])
 
     def _view(self, shard: Shard) -> _View:
         number = shard.partition.number

@@ -14,6 +14,7 @@ from kpistream.core.alerts import State, Transition
 from kpistream.core.currencies import DIGITS
 from kpistream.core.kpis import BY_NAME, Value
 from kpistream.core.readings import Reading, TargetReading
+from kpistream.core.schedules import NO_SHIFT_KNOWN, Basis
 from kpistream.core.targets import Why
 
 NOTHING: Final = "-"
@@ -75,7 +76,13 @@ INBOUND: Final = (
 
 _TITLES: Final = {column.kpi: column.title for column in (*COLUMNS, *INBOUND)}
 _RANK: Final = {mark: rank for rank, mark in enumerate(Mark)}
-_MARK_OF_REASON: Final = {Why.WITHIN_BOUND: Mark.MET, Why.BELOW_BOUND: Mark.MISSED, Why.ABOVE_BOUND: Mark.MISSED}
+_MARK_OF_REASON: Final = {
+    Why.WITHIN_BOUND: Mark.MET,
+    Why.ON_PACE: Mark.MET,
+    Why.BELOW_BOUND: Mark.MISSED,
+    Why.ABOVE_BOUND: Mark.MISSED,
+    Why.BEHIND_PACE: Mark.MISSED,
+}
 
 
 def mark(target: TargetReading) -> Mark:
@@ -206,4 +213,8 @@ def alert_words(transition: Transition, shown: str = "", *, short: bool = False)
     window = "" if transition.window == shown else f", {words(transition.window)}"
     who = transition.display_name or transition.scope.partition(":")[2] or transition.tenant
     value = Value(transition.value, transition.numerator or 0, transition.denominator)
-    return f"{who}: {kpi} {figure(transition.kpi, value)}, target {bounds(transition)}{window}"
+    pace = ""
+    if transition.expected is not None:
+        unknown = "" if transition.basis == Basis.SHIFT else f", {NO_SHIFT_KNOWN}"
+        pace = f" of {transition.expected:.0f} expected by now{unknown}"
+    return f"{who}: {kpi} {figure(transition.kpi, value)}{pace}, target {bounds(transition)}{window}"
