@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+import msgspec
 import pytest
 
 from kpistream.core.alerts import (
@@ -20,6 +21,7 @@ from kpistream.core.alerts import (
     states_from_log,
     step,
 )
+from kpistream.core.evidence import Level
 from kpistream.core.kpis import Value
 from kpistream.core.targets import (
     CATCHING_UP,
@@ -225,3 +227,39 @@ def test_log_of_a_run_gives_the_state_it_ended_in(looks: str):
             alert = alert_after(transition)
 
     assert states_from_log(log + log) == {SUBJECT: alert}
+
+
+def found(verdict: Verdict, reason: Why) -> Judgement:
+    return Judgement(verdict, reason, Value(0.2, 4, 20), 0.5)
+
+
+def test_evidence_of_one_day_alarms_nobody_on_the_next():
+    """A day without evidence enough begins at ok; within a day an alert stays while its evidence fades."""
+    weighed = msgspec.structs.replace(target(), level=Level(1, 5, 20))
+    open_ = found(Verdict.TOO_LITTLE, Why.EVIDENCE_OPEN)
+    today, tomorrow = Window(0, 10), Window(10, 20)
+    firing = Alert(SUBJECT, State.FIRING, 1, 1, State.FIRING, today.from_ms)
+    suspended = Alert(SUBJECT, State.SUSPENDED, 2, 2, State.FIRING, today.from_ms)
+
+    assert step(firing, Look(weighed, open_, today), 5) is None
+    for alert in (firing, suspended):
+        over = step(alert, Look(weighed, open_, tomorrow), 15)
+        assert over is not None and over.to_state is State.OK
+    again = step(suspended, Look(weighed, found(Verdict.MISSED, Why.BELOW_BOUND), tomorrow), 15)
+    assert again is not None and again.to_state is State.FIRING
+    rests = step(firing, Look(weighed, found(Verdict.OFF_SHIFT, Why.OFF_SHIFT), tomorrow), 15)
+    assert rests is not None and (rests.to_state, rests.before) == (State.SUSPENDED, State.OK)
+
+
+def test_a_target_on_the_point_carries_its_alert_into_the_next_window():
+    firing = Alert(SUBJECT, State.FIRING, 1, 1, State.FIRING, 0)
+
+    assert step(firing, Look(target(), found(Verdict.TOO_LITTLE, Why.SAMPLE_TOO_SMALL), Window(10, 20)), 15) is None
+
+
+def test_end_of_a_shift_writes_no_record_for_who_has_no_alert():
+    rest = found(Verdict.OFF_SHIFT, Why.OFF_SHIFT)
+
+    assert step(Alert(SUBJECT, State.OK, 1, 2), Look(target(), rest, Window(0, 10)), 5) is None
+    suspended = step(Alert(SUBJECT, State.FIRING, 1, 1, State.FIRING), Look(target(), rest, Window(0, 10)), 5)
+    assert suspended is not None and suspended.to_state is State.SUSPENDED

@@ -115,17 +115,50 @@ def test_a_little_behind_is_no_alarm_and_on_pace_is_met():
     assert floor.states == []
 
 
-def test_shift_that_ends_suspends_an_alert_and_the_next_one_finds_it_again():
+def test_shift_that_ends_suspends_an_alert_and_a_new_day_begins_without_it():
     floor = Floor(settings())
 
-    for now in ("2026-03-02 15:00", "2026-03-02 16:01", "2026-03-03 06:30", "2026-03-03 07:01"):
+    for now in ("2026-03-02 15:00", "2026-03-02 16:01", "2026-03-02 23:30", "2026-03-03 06:30", "2026-03-03 07:01"):
+        floor.look(at(now))
+    floor.look(at("2026-03-03 09:00"))
+
+    assert [(state, reason) for _, state, reason in floor.states] == [
+        (State.FIRING, Why.BEHIND_PACE),
+        (State.SUSPENDED, Why.OFF_SHIFT),
+        (State.OK, Why.EVIDENCE_OPEN),
+        (State.FIRING, Why.BEHIND_PACE),
+    ], "evidence of yesterday alarms nobody today"
+
+
+def test_lunch_suspends_an_alert_and_ends_nothing():
+    """A gap between two spans is off shift; after it the alert of the same day is there again."""
+    gap = SHIFTS.replace(
+        "{mon-fri: 08:00-17:00}, breaks: {mon-fri: 12:00-13:00}", "{mon-fri: [08:00-12:00, 13:00-17:00]}"
+    )
+    floor = Floor(settings(gap))
+
+    for now in ("2026-03-02 10:30", "2026-03-02 11:30", "2026-03-02 12:01"):
         floor.look(at(now))
 
     assert [(state, reason) for _, state, reason in floor.states] == [
         (State.FIRING, Why.BEHIND_PACE),
         (State.SUSPENDED, Why.OFF_SHIFT),
-        (State.FIRING, Why.EVIDENCE_OPEN),
-    ], "suspended is not recovered: the state before comes back until the new day says otherwise"
+        (State.FIRING, Why.BEHIND_PACE),
+    ]
+
+
+def test_schedule_that_ends_leaves_no_alert_firing():
+    ending = SHIFTS.replace("pattern: office}", "pattern: office, to: 2026-03-03}")
+    floor = Floor(settings(ending))
+
+    for now in ("2026-03-02 15:00", "2026-03-02 16:01", "2026-03-03 09:00", "2026-03-04 09:00"):
+        floor.look(at(now))
+
+    assert [(state, reason) for _, state, reason in floor.states] == [
+        (State.FIRING, Why.BEHIND_PACE),
+        (State.SUSPENDED, Why.OFF_SHIFT),
+        (State.NO_DATA, Why.NO_SCHEDULE),
+    ]
 
 
 def test_absence_of_the_day_expects_nothing():

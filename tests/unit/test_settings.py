@@ -173,6 +173,42 @@ def test_level_of_false_alarms_is_read_and_refused_where_nothing_can_be_weighed(
     ]
 
 
+FROM_BELOW = "calls is held against the time at work from below only, say one bound"
+
+
+@pytest.mark.parametrize(
+    ("target", "fault"),
+    [
+        ("kpi: connect_share, bound: 150 %", "evidence needs a bound above 0 and below 1, in share: 1.5 is none"),
+        ("kpi: connect_share, bound: 100 %", "evidence needs a bound above 0 and below 1, in share: 1 is none"),
+        ("kpi: connect_share, bound: -5 %", "evidence needs a bound above 0 and below 1, in share: -0.05 is none"),
+        ("kpi: csat_mean, member: 1-5, bound: 45", "evidence needs a bound above 1 and below 5, in points: 45 is none"),
+        ("kpi: csat_mean, member: 1-5, bound: 5", "evidence needs a bound above 1 and below 5, in points: 5 is none"),
+        ("kpi: average_talk_time, low: 0 s, high: 5 m", "evidence needs a bound above 0, in ms: 0 is none"),
+        ("kpi: calls, bound: -5", "a bound of -5 calls asks for nothing"),
+        (
+            "kpi: calls, bound: 5, direction: at_most",
+            "calls is held against the time at work from below only, say one bound",
+        ),
+        ("kpi: calls, low: 1, high: 2", "calls is held against the time at work from below only, say one bound"),
+    ],
+)
+def test_bound_that_evidence_cannot_be_weighed_against_is_refused(target: str, fault: str):
+    """Each of them would end a worker at the first look, or never alarm anybody."""
+    text = f"targets:\n  - {{name: one, window: business-day, {target}, false_alarms: 1 a week for 20}}\n"
+
+    assert faults(roster="tenants: {acme: {}}", targets=text) == [f"targets.yaml:2 targets[0].false_alarms: {fault}"]
+
+
+@pytest.mark.parametrize("scale", ["5-1", "01-5", "1-999", "0-101", "5-5"])
+def test_scale_that_no_survey_can_have_is_refused(scale: str):
+    text = f'targets:\n  - {{name: one, kpi: csat_mean, window: business-day, member: "{scale}", bound: 2}}\n'
+
+    assert faults(roster="tenants: {acme: {}}", targets=text) == [
+        f'targets.yaml:2 targets[0].member: "{scale}" is no scale, write 1-5'
+    ]
+
+
 def test_faults_of_several_files_come_together():
     assert faults(a="tenants: [", b="tenants: {acme: {}}", c="tenants: {acme: {zone: X}}", d="color: red") == [
         "a.yaml:1 yaml: expected the node content, but found '<stream end>'",

@@ -48,6 +48,8 @@ class Alert(msgspec.Struct, frozen=True):
     """Number of the last transition; 0 when there has been none."""
     before: State = State.OK
     """What an alert in `no-data` or `suspended` goes back to; else the state itself."""
+    window_from_ms: int = 0
+    """Begin of the window that the last transition was about."""
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,19 +119,33 @@ on their verdicts, and left to the state before, which then meets the verdict.
 _RESTING: Final = {Verdict.NO_DATA: State.NO_DATA, Verdict.OFF_SHIFT: State.SUSPENDED}
 
 
-def next_state(alert: Alert, target: Target, verdict: Verdict, now_ms: int) -> State:
-    """The state after a verdict: the same one for no change."""
+def next_state(alert: Alert, target: Target, verdict: Verdict, now_ms: int, window_from_ms: int = 0) -> State:
+    """The state after a verdict on a window: the same one for no change.
+
+    Evidence is that of one day: what a target with a level was found to be yesterday says nothing of today.
+    """
     if verdict in _RESTING:
-        # An alert that never left ok has nothing to rest from: a restart writes no record for each agent.
-        return _RESTING[verdict] if alert.sequence else alert.state
+        # An alert that never left ok has nothing to rest from: a restart writes no record for each agent, and neither
+        # does the end of each shift.
+        rests = alert.sequence and (verdict is not Verdict.OFF_SHIFT or alert.state is not State.OK)
+        return _RESTING[verdict] if rests else alert.state
     resting = alert.state in _RESTING.values()
     state = alert.before if resting else alert.state
+    if verdict is not Verdict.MISSED:
+        state = _carried(alert, target, window_from_ms)
     if verdict is Verdict.TOO_LITTLE:
         return state
     hold_ms = target.hold_ms if verdict is Verdict.MISSED else target.recover_hold_ms
     waiting = not resting and state in (State.PENDING, State.RECOVERING)
     held = now_ms - alert.since_ms >= hold_ms if waiting else hold_ms <= 0
     return TABLE[state][verdict].get(_HELD if held else _HOLDING, state)
+
+
+def _carried(alert: Alert, target: Target, window_from_ms: int) -> State:
+    """The state that a look at a window begins with."""
+    if target.level is not None and window_from_ms > alert.window_from_ms:
+        return State.OK
+    return alert.before if alert.state in _RESTING.values() else alert.state
 
 
 def alert_id(subject: Subject, sequence: int) -> str:
@@ -150,10 +166,9 @@ class Look(NamedTuple):
 def step(alert: Alert, look: Look, now_ms: int) -> Transition | None:
     """The transition that a look at the target makes; None when the state stays."""
     target, judgement = look.target, look.judgement
-    state = next_state(alert, target, judgement.verdict, now_ms)
+    state = next_state(alert, target, judgement.verdict, now_ms, look.window.from_ms)
     if state is alert.state:
         return None
-    resting = alert.state in _RESTING.values()
     value = judgement.value
     return Transition(
         alert_id=alert_id(alert.subject, alert.sequence + 1),
@@ -175,7 +190,7 @@ def step(alert: Alert, look: Look, now_ms: int) -> Transition | None:
         value=None if value is None else value.value,
         numerator=None if value is None else value.numerator,
         denominator=None if value is None else value.denominator,
-        before=state if state not in _RESTING.values() else (alert.before if resting else alert.state),
+        before=_carried(alert, target, look.window.from_ms) if state in _RESTING.values() else state,
         team=look.team,
         display_name=look.display_name,
         owner=target.owner,
@@ -194,6 +209,7 @@ def alert_after(transition: Transition) -> Alert:
         transition.at_ms,
         transition.sequence,
         transition.before,
+        transition.window_from_ms,
     )
 
 

@@ -3,6 +3,8 @@
 import re
 from fractions import Fraction
 
+import msgspec
+
 from kpistream.core.catalogue import Cases
 from kpistream.core.currencies import NUMERIC
 from kpistream.core.evidence import Level
@@ -11,7 +13,7 @@ from kpistream.core.pace import Proration, proration
 from kpistream.core.roster import Roster
 from kpistream.core.settings_values import bound, duration_ms, identifier, label, level, whole
 from kpistream.core.targets import Direction, Scope, Target, default_direction
-from kpistream.core.weighing import WINDOWS
+from kpistream.core.weighing import WINDOWS, weighed_range
 from kpistream.core.windows import LIVE_WINDOWS
 from kpistream.core.yaml_nodes import Section, near
 
@@ -43,11 +45,11 @@ def _target(section: Section, roster: Roster) -> Target | None:
     sample, member = _minimum_sample(section, kpi), _member(section, kpi)
     tenant, team = _whose(section, roster)
     owner = section.read("owner", label)
-    found = _level(section, kpi, window, scope)
     hold_ms, recover_hold_ms = section.read("hold", duration_ms), section.read("recover_hold", duration_ms)
     if name is None or kpi is None or not window:
+        _level(section, None)
         return None
-    return Target(
+    target = Target(
         name=name,
         kpi=kpi.name,
         window=window,
@@ -62,8 +64,8 @@ def _target(section: Section, roster: Roster) -> Target | None:
         owner=owner,
         hold_ms=hold_ms or 0,
         recover_hold_ms=recover_hold_ms or 0,
-        level=found,
     )
+    return msgspec.structs.replace(target, level=_level(section, target))
 
 
 def _kpi(name: str) -> Kpi:
@@ -109,18 +111,45 @@ def _minimum_sample(section: Section, kpi: Kpi | None) -> int:
     return sample or 1
 
 
-def _level(section: Section, kpi: Kpi | None, window: str, scope: str) -> Level | None:
+def _level(section: Section, target: Target | None) -> Level | None:
+    """The level of false alarms of a target, with every reason why evidence cannot be weighed for it."""
     found = section.read("false_alarms", level)
-    if found is None or kpi is None:
+    if found is None or target is None:
         return found
-    if kpi.cases is Cases.NONE:
-        if kpi.denominator is not None or kpi.per or proration(kpi) is not Proration.BY_TIME:
-            section.fault(f"{kpi.name} has no cases that evidence could be weighed by", "false_alarms")
-        elif scope != Scope.AGENT:
-            section.fault(f"{kpi.name} is held against the time at work, which only agents have", "false_alarms")
-    if window and window not in WINDOWS:
-        section.fault(f"evidence is weighed over a business day, not over {window}", "false_alarms")
+    kpi = BY_NAME[target.kpi]
+    fault = _no_pace(kpi, target) if kpi.cases is Cases.NONE else _no_evidence(kpi, target)
+    if fault:
+        section.fault(fault, "false_alarms")
+    if target.window not in WINDOWS:
+        section.fault(f"evidence is weighed over a business day, not over {target.window}", "false_alarms")
     return found
+
+
+def _no_pace(kpi: Kpi, target: Target) -> str:
+    """Why a count cannot be held against the time at work; empty when it can."""
+    if kpi.denominator is not None or kpi.per or proration(kpi) is not Proration.BY_TIME:
+        return f"{kpi.name} has no cases that evidence could be weighed by"
+    if target.scope is not Scope.AGENT:
+        return f"{kpi.name} is held against the time at work, which only agents have"
+    if target.high is None and target.low is None:
+        return ""
+    if target.high is not None or target.low is None:
+        return f"{kpi.name} is held against the time at work from below only, say one bound"
+    return "" if target.low > 0 else f"a bound of {float(target.low):g} {kpi.unit} asks for nothing"
+
+
+def _no_evidence(kpi: Kpi, target: Target) -> str:
+    """Why bounds cannot be missed by chance, or not at all; empty when they can."""
+    if kpi.per and not (target.member and _scale(target.member)):
+        return ""
+    lowest, highest = weighed_range(kpi, target.member)
+    for bound_ in (target.low, target.high):
+        if bound_ is None:
+            continue
+        if bound_ <= lowest or (highest is not None and bound_ >= highest):
+            upper = "" if highest is None else f" and below {float(highest):g}"
+            return f"evidence needs a bound above {float(lowest):g}{upper}, in {kpi.unit}: {float(bound_):g} is none"
+    return ""
 
 
 def _member(section: Section, kpi: Kpi | None) -> str | None:
@@ -133,9 +162,14 @@ def _member(section: Section, kpi: Kpi | None) -> str | None:
         section.fault(f"{kpi.name} has one value only", "member")
     elif member is not None and kpi.per == "currency" and member not in NUMERIC:
         section.fault(f'"{member}" is no ISO 4217 currency', "member")
-    elif member is not None and kpi.per == "scale" and re.fullmatch(r"\d{1,3}-\d{1,3}", member) is None:
+    elif member is not None and kpi.per == "scale" and not _scale(member):
         section.fault(f'"{member}" is no scale, write 1-5', "member")
     return member
+
+
+def _scale(member: str) -> bool:
+    found = re.fullmatch(r"(0|[1-9]\d?|100)-([1-9]\d?|100)", member)
+    return found is not None and int(found[1]) < int(found[2])
 
 
 def _whose(section: Section, roster: Roster) -> tuple[str | None, str | None]:

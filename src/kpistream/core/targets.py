@@ -183,7 +183,7 @@ def judge(
 def _judge_pace(target: Target, value: Value, due: Due | None) -> Judgement:
     assert target.level is not None, target
     if due is None:
-        return Judgement(Verdict.TOO_LITTLE, Why.NO_SCHEDULE, value)
+        return Judgement(Verdict.NO_DATA, Why.NO_SCHEDULE, value)
     against = evidence(count_at_least(float(due.expected), value.numerator))
     if value.numerator >= due.expected:
         return Judgement(Verdict.MET, Why.ON_PACE, value, against, due)

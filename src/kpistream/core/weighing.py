@@ -28,6 +28,16 @@ WINDOWS = frozenset({BUSINESS_DAY})
 """Windows over which evidence is weighed."""
 
 
+def weighed_range(kpi: Kpi, member: str | None) -> tuple[Fraction, Fraction | None]:
+    """Between which values, both excluded, a bound can be weighed: at an end nothing, or anything, is against it."""
+    if kpi.cases is Cases.YES_OR_NO:
+        return Fraction(0), Fraction(1)
+    if member is None:
+        return Fraction(0), None
+    low, high = member.split("-")
+    return Fraction(low), Fraction(high)
+
+
 class Bounded(Protocol):
     """What is used of a target: its bounds in the unit of its KPI, None where there is none, and its member."""
 
