@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 from fractions import Fraction
+from itertools import pairwise
 from math import prod
 
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from kpistream.core.patterns import Absence, Assignment, HolidayCalendar, Hours,
 from kpistream.core.roster import Dated, Person, Roster, Tenant
 from kpistream.core.schedules import Duty, Schedules, TenantSchedules
 from kpistream.core.spans import Span, clip, length_ms, minus, union
-from kpistream.core.windows import QUARTER_HOUR_MS, business_day, week
+from kpistream.core.windows import QUARTER_HOUR_MS, Window, business_day, day_start_ms, week
 
 ZONES = ("UTC", "Europe/Berlin", "America/Havana", "America/St_Johns", "Australia/Lord_Howe", "Pacific/Apia")
 FIRST_MS, LAST_MS = 1_262_304_000_000, 1_893_456_000_000  # 2010 to 2030
@@ -141,6 +142,27 @@ def test_a_day_ends_at_its_prorated_bound_and_never_goes_back(world, counts, bou
     assert begun.expected == 0
     assert 0 <= now.expected <= ended.expected <= bound
     assert bound * prod(factor.share for factor in ended.factors) == ended.prorated
+
+
+@settings(max_examples=150, deadline=None)
+@given(MOMENTS, st.sampled_from(ZONES), st.sampled_from((0, 240, 1080)), local_spans(), st.integers(1, 1000))
+def test_the_parts_of_a_shift_ask_for_its_bound_wherever_a_day_ends(moment_ms, zone, day_starts_at_min, shift, bound):
+    day = date(1970, 1, 1) + timedelta(days=moment_ms // DAY_MS)
+    once_a_week = tuple(Hours((shift,)) if each == day.weekday() else Hours() for each in range(7))
+    known = Schedules(
+        Roster({"acme": Tenant("acme", zone, day_starts_at_min)}),
+        {"acme": TenantSchedules({"tenant": (Assignment(Pattern("once a week", once_a_week)),)})},
+    )
+    starts_ms = [day_start_ms(day + timedelta(days=days), zone, day_starts_at_min) for days in range(-1, 4)]
+    windows = [Window(*ends) for ends in pairwise(starts_ms)]
+
+    asked = sum(
+        pace(Fraction(bound), known.plan("acme", "anna", "business-day", window), window.to_ms).prorated
+        for window in windows
+        if window.from_ms < window.to_ms
+    )
+
+    assert asked == (bound if known.working_spans("acme", "anna", starts_ms[0], starts_ms[-1]) else 0)
 
 
 SPANS = st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)).map(lambda ends: Span(*ends)), max_size=6)

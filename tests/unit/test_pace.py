@@ -7,7 +7,7 @@ import pytest
 
 from kpistream.core.kpis import BY_NAME
 from kpistream.core.pace import EVEN, Curve, Pace, Proration, pace, proration, usual_curve
-from kpistream.core.patterns import OFF, Absence, Assignment, HolidayCalendar
+from kpistream.core.patterns import OFF, Absence, Assignment, HolidayCalendar, Pattern
 from kpistream.core.ramps import Factor, FactorKind
 from kpistream.core.schedules import Basis, Schedules
 from kpistream.core.windows import Window, business_day, week
@@ -103,6 +103,69 @@ def test_a_short_day_asks_for_less_and_a_long_one_for_no_more():
     assert (short.prorated, short.expected) == (50, 25)
     assert short.factors == (Factor(FactorKind.SCHEDULE, Fraction(1, 2)),)
     assert (long.prorated, long.expected, long.factors) == (100, 50, ())
+
+
+NIGHTS = Pattern("nights", (hours((22, 30)),) * 4 + (OFF, OFF, hours((22, 30))))
+"""Sunday to Thursday, 22:00 to 06:00."""
+
+
+#   Berlin  Sunday       Monday                   Friday                   Saturday
+#           00:00  22:00 00:00   06:00      22:00 00:00   06:00            00:00
+#           |      [=====|=======)  |       [=====|=======)                |
+#                  2 hours                        6 hours
+@pytest.mark.parametrize(
+    ("now", "prorated", "expected"),
+    [
+        ("2026-03-01 20:59", 25, 0),  # Sunday, before the night
+        ("2026-03-01 22:00", 25, Fraction(25, 2)),
+        ("2026-03-01 22:59", 25, Fraction(595, 24)),
+        ("2026-03-02 05:00", 100, 75),  # Monday: the rest of one night and the beginning of the next
+        ("2026-03-02 22:00", 100, Fraction(175, 2)),
+        ("2026-03-06 02:00", 75, Fraction(75, 2)),  # Friday: only the rest
+        ("2026-03-06 12:00", 75, 75),
+        ("2026-03-07 12:00", 0, 0),
+    ],
+)
+def test_a_part_of_a_night_asks_for_its_part_of_the_bound(now: str, prorated: int, expected: Fraction | int):
+    found = by(of_tenant(NIGHTS), now)
+
+    assert (found.prorated, found.expected) == (prorated, expected)
+
+
+#   Berlin  Saturday
+#           00:00 01:00          10:00   12:00
+#           [=====)              [=======)               an hour of Friday's 17:00-01:00, and 2 extra hours: 3 of 8
+def test_an_extra_shift_after_a_late_one_is_measured_by_a_whole_shift():
+    known = schedules(
+        shifts={"tenant": (Assignment(weekdays(hours((17, 25)))),)},
+        exceptions={"tenant": {date(2026, 3, 7): hours((10, 12))}},
+    )
+
+    assert by(known, "2026-03-07 10:00").expected == 25
+    assert by(known, "2026-03-07 12:00").prorated == Fraction(75, 2)
+
+
+def test_a_night_that_is_no_pattern_is_measured_by_its_whole_length():
+    night = {date(2026, 3, 2): hours((22, 30)), date(2026, 3, 3): OFF}
+
+    for known in (schedules(exceptions={"tenant": night}), schedules(imported={"anna": night})):
+        assert (by(known, "2026-03-02 22:00").prorated, by(known, "2026-03-03 12:00").prorated) == (25, 75)
+
+
+def test_a_week_of_nights_is_the_whole_bound():
+    sunday_ms = at("2026-03-08 22:59")
+
+    found = pace(Fraction(500), of_tenant(NIGHTS).plan("acme", "anna", "week", week(sunday_ms, BERLIN)), sunday_ms)
+
+    assert (found.prorated, found.working_ms) == (500, 40 * HOUR)
+
+
+#   29 March 2026, Berlin: the clock skips 02:00 to 03:00, and 7 of the usual 8 hours are at work
+def test_the_night_of_a_clock_change_asks_for_the_hours_that_there_are():
+    every_night = Pattern("every night", (hours((22, 30)),) * 7)
+
+    assert by(of_tenant(every_night), "2026-03-29 12:00").prorated == Fraction(175, 2)
+    assert by(of_tenant(every_night), "2026-10-25 12:00").prorated == 100
 
 
 def test_a_week_with_a_holiday_is_four_fifths():

@@ -82,11 +82,6 @@ class Stint(NamedTuple):
     span: Span
     share: Fraction
 
-    @property
-    def length_ms(self) -> int:
-        """How long it is."""
-        return self.span.to_ms - self.span.from_ms
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -96,7 +91,8 @@ class Plan:
     rolling: bool
     basis: Basis
     usual_ms: int
-    """Working time as it is in such a window without holidays, exceptions and absences."""
+    """Working time that a whole bound is for: as it is in such a window without holidays, exceptions and absences, and
+    no less than the longest shift of which the window has a part."""
     scheduled: tuple[Stint, ...] = ()
     """Working time with holidays and exceptions, absences not yet taken off."""
     working: tuple[Stint, ...] = ()
@@ -161,6 +157,26 @@ def _weakest(days: list[_Day], window: Window) -> Basis:
     return max((day.basis for day in inside), key=list(Basis).index, default=Basis.NONE)
 
 
+def _usual_ms(days: list[_Day], window: Window) -> int:
+    """Working time for which a whole bound is asked; 0 when nobody works in the window.
+
+    A window that cuts shifts is measured by whole ones: the 2 hours before midnight are a quarter of a night. Where the
+    pattern has nothing, an extra shift is measured by the pattern's longest day; without a pattern, by what is worked.
+    """
+    usual = [day.usual.spans(day.day, day.zone) for day in days]
+    touching = [spans for spans in usual if clip(spans, *window)]
+    if touching:
+        inside = clip(union(span for spans in touching for span in spans), *window)
+        return max(length_ms(inside), *(length_ms(spans) for spans in touching))
+    worked = ((day, day.hours.spans(day.day, day.zone)) for day in days)
+    extra = [(day, spans) for day, spans in worked if clip(spans, *window)]
+    longest_ms = max((day.longest_ms() for day, _ in extra), default=0)
+    if longest_ms or not extra:
+        return longest_ms
+    inside = clip(union(span for _, spans in extra for span in spans), *window)
+    return max(length_ms(inside), *(length_ms(spans) for _, spans in extra))
+
+
 @dataclass(frozen=True)
 class Schedules:
     """The schedules of every tenant. Equal schedules answer equally; nothing here changes."""
@@ -197,15 +213,10 @@ class Schedules:
             spans = minus(day.hours.spans(day.day, day.zone), covered)
             covered = union((*covered, *spans))
             scheduled += [Stint(span, day.share(window_name)) for span in clip(spans, *window)]
-        usual = union(span for day in days for span in day.usual.spans(day.day, day.zone))
-        usual_ms = length_ms(clip(usual, *window))
-        if not usual_ms and scheduled:
-            worked = [day for day in days if clip(day.hours.spans(day.day, day.zone), *window)]
-            usual_ms = max(day.longest_ms() for day in worked) or sum(stint.length_ms for stint in scheduled)
         away = self._away(tenant, agent_id)
         working = tuple(Stint(span, share) for whole, share in scheduled for span in minus((whole,), away))
-        basis = _weakest(days, window)
-        return Plan(window, window_name in ROLLING_MS, basis, usual_ms, tuple(scheduled), working)
+        usual_ms = _usual_ms(days, window)
+        return Plan(window, window_name in ROLLING_MS, _weakest(days, window), usual_ms, tuple(scheduled), working)
 
     def working_spans(self, tenant: str, agent_id: str, from_ms: int, to_ms: int) -> Spans:
         """When an agent works in `[from_ms, to_ms)`: the schedule without breaks and absences."""
