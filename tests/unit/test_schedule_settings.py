@@ -349,6 +349,66 @@ def test_a_date_may_be_in_one_shift_file_only():
     ]
 
 
+FAR = "must be of the years 1990 to 2200"
+
+
+def test_dates_at_the_ends_of_the_calendar_are_faults():
+    text = """schedules:
+  patterns: {early: {hours: {mon-fri: 06:00-14:00}}}
+  assigned: [{pattern: early, from: 0001-01-01, to: 9999-12-31}]
+  exceptions: [{date: 9999-12-31, hours: off}]
+  shifts: [{file: march.csv}]
+holidays: [{country: DE, also: {2201-01-01: Holiday}, except: [1989-12-31], to: 2201-01-01}]
+business_hours: [{hours: {mon-fri: 08:00-20:00}, from: 1989-12-31T23:00+00:00}]
+absences:
+  - {agent: anna, date: 9999-12-31}
+  - {agent: anna, from: 0001-01-01, to: 9999-12-31}
+  - {agent: anna, from: 0001-01-01 12:00}
+  - {agent: anna, from: 9999-W52-5T23:00}
+"""
+    shifts = "agent_id,date,start,end\nanna,0001-01-01,08:00,12:00\nanna,9999-12-31,08:00,12:00\n"
+
+    assert faults(text, march=shifts) == [
+        f'march.csv:2 date: "0001-01-01" {FAR}',
+        f'march.csv:3 date: "9999-12-31" {FAR}',
+        f's.yaml:3 schedules.assigned[0].from: "0001-01-01" {FAR}',
+        f's.yaml:3 schedules.assigned[0].to: "9999-12-31" {FAR}',
+        f's.yaml:4 schedules.exceptions[0].date: "9999-12-31" {FAR}',
+        f's.yaml:6 holidays[0].also.2201-01-01: "2201-01-01" {FAR}',
+        f's.yaml:6 holidays[0].except: "1989-12-31" {FAR}',
+        f's.yaml:6 holidays[0].to: "2201-01-01" {FAR}',
+        f's.yaml:7 business_hours[0].from: "1989-12-31T23:00+00:00" {FAR}',
+        f's.yaml:9 absences[0].date: "9999-12-31" {FAR}',
+        f's.yaml:10 absences[1].from: "0001-01-01" {FAR}',
+        f's.yaml:10 absences[1].to: "9999-12-31" {FAR}',
+        f's.yaml:11 absences[2].from: "0001-01-01 12:00" {FAR}',
+        f's.yaml:12 absences[3].from: "9999-W52-5T23:00" {FAR}',
+    ]
+
+
+def test_the_first_and_the_last_date_are_read():
+    found = acme(
+        "absences: [{agent: anna, date: 1990-01-01}, {agent: anna, date: 2200-12-31}]\n"
+        "schedules: {shifts: [{file: a.csv}, {file: z.csv}]}",
+        a="agent_id,date,start,end\nanna,1990-01-01,08:00,12:00\n",
+        z="agent_id,date,start,end\nanna,2200-12-31,22:00,06:00\n",
+    )
+
+    assert found.absences["anna"] == (
+        Absence("anna", at("1989-12-31 23:00"), at("1990-01-01 23:00")),
+        Absence("anna", at("2200-12-30 23:00"), at("2200-12-31 23:00")),
+    )
+    assert list(found.imported["anna"]) == [date(1990, 1, 1), date(2200, 12, 31)]
+
+
+def test_somebody_may_have_begun_before_there_are_schedules():
+    roster = "tenants: {acme: {people: {anna: {from: 1985-07-01}}}}"
+
+    found = read_settings({"roster.yaml": roster}).roster.tenants["acme"]
+
+    assert found.people["anna"].active.from_ms == at("1985-07-01 00:00")
+
+
 def test_values_of_schedules():
     assert weekday_numbers("sat-mon") == (5, 6, 0)
     assert weekday_numbers("mon, wed") == (0, 2)

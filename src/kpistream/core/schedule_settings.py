@@ -5,7 +5,7 @@ two entries of the same kind that hold for the same at the same time are a fault
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from fractions import Fraction
 from typing import Final, NamedTuple
@@ -15,7 +15,6 @@ from kpistream.core.public_holidays import public_holidays
 from kpistream.core.roster import ALWAYS_TO_MS, Roster
 from kpistream.core.schedule_values import (
     WEEKDAYS,
-    calendar_date,
     hours_of,
     local_moment_ms,
     local_spans,
@@ -23,7 +22,7 @@ from kpistream.core.schedule_values import (
     weekday_numbers,
 )
 from kpistream.core.schedules import Held, Schedules, TenantSchedules
-from kpistream.core.settings_dates import Calendar, span
+from kpistream.core.settings_dates import SCHEDULE_YEARS, Calendar, calendar_date, listed_dates, named_dates, span
 from kpistream.core.settings_values import identifier, label, zone_name
 from kpistream.core.shift_files import read_shifts
 from kpistream.core.targets import TENANT_SCOPE, team_scope
@@ -108,7 +107,7 @@ class _Reader:
 
     def _calendar(self, tenant: str) -> Calendar:
         known = self._roster.tenant(tenant)
-        return Calendar(known.zone, known.day_starts_at_min)
+        return Calendar(known.zone, known.day_starts_at_min, SCHEDULE_YEARS)
 
     def _tenant(self, section: Section) -> str | None:
         """The tenant that an entry names; where there is only one, nobody has to."""
@@ -218,7 +217,7 @@ class _Reader:
                 public_holidays(country, subdivision, _A_YEAR)
             except ValueError as error:
                 section.fault(str(error), "country" if subdivision is None else "subdivision")
-        also, without = _named_dates(section, "also"), _dates(section, "except")
+        also, without = named_dates(section, "also"), listed_dates(section, "except")
         held = None if whose is None else span(section, self._calendar(whose.tenant))
         if whose is None or held is None:
             _skip(section, "from", "to")
@@ -235,14 +234,19 @@ class _Reader:
         if whose is None or whose.agent is None:
             _skip(section, "date", "from", "to")
             return
-        tenant, agent = whose.tenant, whose.agent
-        starts_at = self._calendar(tenant).day_starts_at_min
+        tenant, agent, calendar = whose.tenant, whose.agent, self._calendar(whose.tenant)
+
+        def in_own_zone(read_ms: Callable[[str], int]) -> int:
+            """The instant as it is in the zone that the agent has then."""
+            return read_ms(self._roster.zone_of(tenant, agent, read_ms(calendar.zone)))
 
         def moment(text: str) -> int:
-            roughly_ms = local_moment_ms(text, self._roster.tenant(tenant).zone, starts_at)
-            return local_moment_ms(text, self._roster.zone_of(tenant, agent, roughly_ms), starts_at)
+            return in_own_zone(lambda zone: local_moment_ms(text, zone, calendar.day_starts_at_min))
 
-        held = _absent(section, moment)
+        def start_ms(day: date) -> int:
+            return in_own_zone(lambda zone: replace(calendar, zone=zone).start_ms(day))
+
+        held = _absent(section, moment, start_ms)
         if held is not None:
             draft = self._draft(tenant).absences
             draft[agent] = (*draft.get(agent, ()), Absence(agent, *held, reason))
@@ -346,39 +350,14 @@ def _by_weekday(section: Section, key: str) -> tuple[dict[int, tuple[tuple[Local
     return out, inner
 
 
-def _dates(section: Section, key: str) -> list[date]:
-    out = []
-    for text in section.texts(key):
-        try:
-            out.append(calendar_date(text))
-        except ValueError as error:
-            section.fault(str(error), key)
-    return out
-
-
-def _named_dates(section: Section, key: str) -> dict[date, str]:
-    node = section.node(key)
-    if node is None:
-        return {}
-    inner = Section(node, section.faults)
-    out = {}
-    for text in inner:
-        name = inner.read(text, label)
-        try:
-            out[calendar_date(text)] = name or text
-        except ValueError as error:
-            inner.fault(str(error), text)
-    return out
-
-
-def _absent(section: Section, moment: Callable[[str], int]) -> tuple[int, int] | None:
+def _absent(section: Section, moment: Callable[[str], int], start_ms: Callable[[date], int]) -> tuple[int, int] | None:
     """One date, or from a moment to another one, or to no end."""
     if "date" in section:
         for key in ("from", "to"):
             if section.node(key) is not None:
                 section.fault("say date, or from and to", key)
         day = section.read("date", calendar_date)
-        return None if day is None else (moment(str(day)), moment(str(day + timedelta(days=1))))
+        return None if day is None else (start_ms(day), start_ms(day + timedelta(days=1)))
     begin, end = _required(section, "from", moment), section.read("to", moment)
     if begin is None or (end is None and "to" in section):
         return None

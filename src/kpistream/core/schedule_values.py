@@ -1,16 +1,17 @@
-"""Values in schedules: times of day, weekdays, dates and part-time shares out of text.
+"""Values in schedules: times of day, weekdays, moments and part-time shares out of text.
 
 Every function returns the value, or raises ValueError with one fact for the person who wrote the text.
 """
 
 import re
-from datetime import date, datetime
+from datetime import datetime
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
 from kpistream.core.patterns import Hours, LocalSpan
+from kpistream.core.settings_dates import SCHEDULE_YEARS, calendar_date, of_years
 from kpistream.core.settings_values import bound
 from kpistream.core.windows import day_start_ms, local_ms
 
@@ -86,17 +87,6 @@ def weekday_numbers(text: str) -> tuple[int, ...]:
     return tuple(out)
 
 
-@lru_cache(maxsize=4096)
-def calendar_date(text: str) -> date:
-    """The date of `2026-12-24`."""
-    try:
-        if _DATE.fullmatch(text):
-            return date.fromisoformat(text)
-    except ValueError:
-        pass
-    raise ValueError(f'"{text}" is no date, write 2026-12-24')
-
-
 def part_time(text: str) -> Fraction:
     """A share above 0, at most the whole: `50 %` or `0.5`."""
     share = bound(text, "share")
@@ -107,7 +97,7 @@ def part_time(text: str) -> Fraction:
 
 def local_moment_ms(text: str, zone: str, day_starts_at_min: int) -> int:
     """Epoch ms of a date (start of its business day) or of a time `2026-12-24 12:00`, local unless it has a zone."""
-    if _DATE.fullmatch(text):
+    if _DATE.fullmatch(of_years(text, SCHEDULE_YEARS)):
         return day_start_ms(calendar_date(text), zone, day_starts_at_min)
     try:
         when = datetime.fromisoformat(text)

@@ -10,7 +10,8 @@ from datetime import date, timedelta
 from typing import Final, NamedTuple
 
 from kpistream.core.patterns import OFF, Hours, LocalSpan
-from kpistream.core.schedule_values import calendar_date, hours_of, local_span
+from kpistream.core.schedule_values import hours_of, local_span
+from kpistream.core.settings_dates import calendar_date
 from kpistream.core.spans import Span, union
 from kpistream.core.yaml_nodes import Faults, Value, Where, near
 
