@@ -12,6 +12,7 @@ from kpistream.errors import ConfigError
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "deploy" / "settings"
 REFERENCE, HOW_TO = ROOT / "docs" / "reference" / "schedules.md", ROOT / "docs" / "how-to" / "schedules.md"
+ROSTER_AND_TARGETS = ROOT / "docs" / "how-to" / "roster-and-targets.md"
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -58,11 +59,19 @@ def test_the_reference_shows_every_key() -> None:
     assert keys_of_the_code() <= shown
 
 
-def test_the_example_is_what_the_how_to_says_of_it() -> None:
+@pytest.mark.parametrize("page", [HOW_TO, ROSTER_AND_TARGETS], ids=["schedules", "roster-and-targets"])
+def test_the_example_is_what_the_how_tos_say_of_it(page: Path) -> None:
     settings = read_settings(yaml_files(str(EXAMPLE)) | csv_files(str(EXAMPLE)))
-    counts = "".join(f", {count} {name}" for name, count in settings.schedules.counts().items() if count)
+    tenants = settings.roster.tenants
+    counts = {
+        "tenants": len(tenants),
+        "people": sum(len(tenant.people) for tenant in tenants.values()),
+        "targets": len(settings.targets),
+    } | {name: count for name, count in settings.schedules.counts().items() if count}
 
-    assert f"    fit: 1 tenants, 4 people, 7 targets{counts}\n" in HOW_TO.read_text("utf-8")
+    shown = re.findall(r"^ +\$ kpistream check deploy/settings\n +(.*)$", page.read_text("utf-8"), re.M)
+
+    assert shown == ["fit: " + ", ".join(f"{count} {name}" for name, count in counts.items())]
 
 
 def test_the_faults_in_the_how_to_are_what_check_prints() -> None:

@@ -36,12 +36,17 @@ class _Row(NamedTuple):
 def read_shifts(text: str, who_is: WhoIs, faults: Faults) -> dict[str, dict[date, Hours]]:
     """Hours by agent id and date; every fault is `file:line column: fact`, and there is no plan with one.
 
-    Of an unknown agent the first row is told; after 100 rows with a fault the rest is not read.
+    Of an unknown agent the first row is told; after 100 rows with a fault the rest is not read. Costs in proportion to
+    the rows, and to the days of each agent's plan.
     """
     lines = text.removeprefix("\ufeff").splitlines()
     delimiter = ";" if lines and ";" in lines[0] else ","
     reader = csv.DictReader(lines, delimiter=delimiter, skipinitialspace=True, restval="")
-    header = [name.strip() for name in reader.fieldnames or ()]
+    try:
+        header = [name.strip() for name in reader.fieldnames or ()]
+    except csv.Error as error:
+        faults.add(Where(1, "header"), str(error))
+        return {}
     reader.fieldnames = header
     for name in header:
         if name not in COLUMNS:
@@ -122,22 +127,31 @@ def _plans(rows: list[_Row], faults: Faults) -> dict[str, dict[date, Hours]]:
     by_date: dict[tuple[str, date], list[_Row]] = {}
     for row in rows:
         by_date.setdefault((row.agent, row.day), []).append(row)
-    out = {row.agent: {first + timedelta(days=day): OFF for day in range(days)} for row in rows}
+    free = dict.fromkeys((first + timedelta(days=day) for day in range(days)), OFF)
+    out = {agent: dict(free) for agent in dict.fromkeys(row.agent for row in rows)}
+    faulty = 0
     for (agent, day), own in by_date.items():
-        out[agent][day] = _hours(own, faults)
+        hours = _hours(own, faults)
+        if hours is not None:
+            out[agent][day] = hours
+            continue
+        faulty += 1
+        if faulty == _MOST_FAULTY:
+            faults.add(Where(own[-1].line, "row"), f"{_MOST_FAULTY} days have a fault, the rest is not read")
+            break
     return out
 
 
-def _hours(rows: list[_Row], faults: Faults) -> Hours:
-    """Hours of one agent and date; shifts that overlap are one."""
+def _hours(rows: list[_Row], faults: Faults) -> Hours | None:
+    """Hours of one agent and date, None with a fault; shifts that overlap are one."""
     work = union(Span(*row.span) for row in rows if row.kind == "work" and row.span is not None)
     breaks = tuple(row.span for row in rows if row.kind == "break" and row.span is not None)
     if (work or breaks) and any(row.kind == "off" for row in rows):
         line = next(row.line for row in rows if row.kind == "off")
         faults.add(Where(line, "kind"), f'"{rows[0].agent}" has a shift and a day off on {rows[0].day}')
-        return OFF
+        return None
     try:
         return hours_of(tuple(LocalSpan(*span) for span in work), breaks)
     except ValueError as error:
         faults.add(Where(next(row.line for row in rows if row.kind == "break"), "start"), str(error))
-        return OFF
+        return None
