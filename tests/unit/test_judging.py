@@ -91,3 +91,20 @@ def test_alert_of_somebody_who_left_the_team_is_suspended_not_recovered():
 
     assert (suspended.to_state, suspended.sequence) == (State.SUSPENDED, 2)
     assert bench(team="north", log=log).sweep(live_of(400_000), NOW_MS + 1) == []
+
+
+def test_alerts_that_the_log_has_left_standing_are_handed_out_once():
+    log = [encode_transition(transition) for transition in fired()]
+    judge = bench(log=log)
+
+    assert judge.left_standing(NOW_MS) == [("acme/agent:ann", "rolling-15m")]
+    assert judge.left_standing(NOW_MS) == []
+
+
+def test_alerts_at_rest_of_others_and_of_nobody_are_not_handed_out():
+    log = [encode_transition(transition) for transition in fired()]
+    suspended = bench(team="south", log=log).sweep(live_of(400_000), NOW_MS + 1)
+
+    assert bench(log=log + [encode_transition(transition) for transition in suspended]).left_standing(NOW_MS) == []
+    assert bench(log=log, kinds=TEAM_KINDS).left_standing(NOW_MS) == []
+    assert bench(log=log, team="south").left_standing(NOW_MS) == [], "no target covers it: the sweep suspends it"

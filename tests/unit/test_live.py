@@ -93,6 +93,18 @@ def test_a_new_key_takes_in_all_of_its_panes() -> None:
     assert live.window(touched[0]).tally == {CALLS: 3}
 
 
+def test_slots_that_are_asked_for_are_seen_without_a_pane_and_stay() -> None:
+    live, slot = rolling_windows(), ("acme/agent:1", "rolling-15m")
+
+    live.begin([slot])
+    touched = live.look(0, [], Sums({}))
+    moved = live.look(PANE_MS, [], Sums({}))
+
+    assert (touched, moved) == ([slot], [])
+    assert slot[0] in live
+    assert live.window(slot).tally == {}
+
+
 ROSTER = """
 zone: UTC
 tenants:

@@ -88,6 +88,8 @@ class Why(StrEnum):
     BEHIND_PACE = "behind-pace"
     NO_SCHEDULE = "no-schedule"
     """Nobody has said when this agent works: nothing is expected by now."""
+    SOURCE_SILENT = "source-silent"
+    """Nothing is heard of anybody although people are at work: that says nothing about this agent."""
     EVIDENCE_OPEN = "evidence-open"
     """Beyond its bound, but so little or so few that chance does that: no alarm, and no proof that all is well."""
     CATCHING_UP = "catching-up"
@@ -126,6 +128,8 @@ PANES_CLOSED: Final = Judgement(Verdict.NO_DATA, Why.PANES_CLOSED)
 """For a window of which panes are closed: a restart forgets them, and late events go to history only."""
 HISTORY_UNREACHABLE: Final = Judgement(Verdict.NO_DATA, Why.HISTORY_UNREACHABLE)
 OFF_SHIFT: Final = Judgement(Verdict.OFF_SHIFT, Why.OFF_SHIFT)
+SOURCE_SILENT: Final = Judgement(Verdict.NO_DATA, Why.SOURCE_SILENT)
+"""For counts against pace while the source sends nothing: from time at work alone nothing can be concluded."""
 NOT_COVERED: Final = Judgement(Verdict.OFF_SHIFT, Why.NOT_COVERED)
 """For an alert whose target no longer covers its scope: it is suspended, not recovered."""
 

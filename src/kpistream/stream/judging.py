@@ -5,6 +5,7 @@ No I/O here: the tickers hand in windows and publish what comes out.
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Final
 
 from kpistream.core.alerts import (
@@ -26,6 +27,7 @@ from kpistream.core.targets import (
     NOT_COVERED,
     OFF_SHIFT,
     PANES_CLOSED,
+    SOURCE_SILENT,
     Judgement,
     Target,
     covers,
@@ -37,9 +39,13 @@ from kpistream.stream.live import LiveWindows, Slot
 from kpistream.stream.rota import Rota
 
 _HOLDING = (State.PENDING, State.RECOVERING)
+_AT_REST = (State.OK, State.SUSPENDED)
 LOOK_AGAIN_MS: Final = 60_000
 """Pace falls due and shifts end without an event: where there is a schedule, targets are looked at so often."""
-
+DUE_A_LOOK: Final = 50
+"""Slots that time alone brings to one look, 12 ms of it: looks come ten times a second, so in a minute 30,000 do."""
+_RESTING_A_LOOK: Final = 500
+"""Slots that one look goes through at most: those that rest on need no look."""
 
 AGENT_KINDS: Final = frozenset({"agent", "queue", "campaign"})
 TEAM_KINDS: Final = frozenset({"team", "tenant"})
@@ -61,12 +67,32 @@ class Bench:
         self._rota = Rota(settings.schedules)
         self._again_ms: dict[Slot, int] = {}
         """When slots with a schedule were looked at, the longest ago first."""
+        self._left: list[Subject] = []
+        """Whose alerts the log has left neither ok nor suspended; until they are handed out."""
 
     def load(self, values: Iterable[bytes]) -> None:
         """Start from the states in the log, of the kinds of scope that are judged here."""
         transitions = map(decode_transition, values)
         mine = (each for each in transitions if each.scope.partition(":")[0] in self._kinds)
         self.alerts, self.loaded = states_from_log(mine), True
+        self._left = [subject for subject, alert in self.alerts.items() if alert.state not in _AT_REST]
+
+    def left_standing(self, now_ms: int) -> list[Slot]:
+        """Slots of alerts that the log has left neither ok nor suspended, once: nothing else may bring a look.
+
+        Without those that no target covers any more: `sweep` suspends them.
+        """
+        left, self._left = self._left, []
+        if not left:
+            return []
+        targets = {target.name: target for target in self._settings.targets}
+        slots: dict[Slot, None] = {}
+        for subject in left:
+            key, target = f"{subject.tenant}/{subject.scope}", targets.get(subject.target)
+            team = self._about(key, now_ms).team or ""
+            if target is not None and covers(target, subject.tenant, subject.scope, team):
+                slots[key, target.window] = None
+        return list(slots)
 
     def shown_too_early(self, provisional: bool) -> list[Slot]:
         """Slots that were shown before they could be judged, once they can be; each once."""
@@ -76,15 +102,24 @@ class Bench:
         return early
 
     def due_again(self, now_ms: int) -> list[Slot]:
-        """Slots that time alone may have changed: looked at a while ago, or later, by a clock that has gone back."""
-        due = []
-        for slot, looked_ms in self._again_ms.items():
-            if 0 <= now_ms - looked_ms < LOOK_AGAIN_MS:
+        """Slots that time alone may have changed: looked at a while ago, or later, by a clock that has gone back.
+
+        At most 50, the longest ago first; without those that rested then and still do.
+        """
+        due: list[Slot] = []
+        for slot, looked_ms in list(islice(self._again_ms.items(), _RESTING_A_LOOK)):
+            if 0 <= now_ms - looked_ms < LOOK_AGAIN_MS or len(due) == DUE_A_LOOK:
                 break
-            due.append(slot)
-        for slot in due:
             del self._again_ms[slot]
+            if self._rota.rests(slot[0], looked_ms, now_ms):
+                self._again_ms[slot] = now_ms
+            else:
+                due.append(slot)
         return due
+
+    def listen(self, now_ms: int, changed: Iterable[tuple[str, int]], live: LiveWindows) -> None:
+        """Take in of whom something is heard: while a source is silent, nobody is behind pace."""
+        self._rota.listen(now_ms, changed, live.kept)
 
     def look(
         self, live: LiveWindows, slots: Iterable[Slot], now_ms: int, complete_from_ms: int | None
@@ -127,19 +162,26 @@ class Bench:
     def _judge(self, target: Target, about: About, running: RunningWindow, now_ms: int) -> Judgement:
         if self._rota.duty(about, now_ms).suspends:
             return OFF_SHIFT
-        due = self._rota.due(target, about, running.window, now_ms) if paced(target) else None
-        return judge(target, running.tally, self._limits(about), due)
+        if not paced(target):
+            return judge(target, running.tally, self._limits(about))
+        if self._rota.silent(about.tenant):
+            return SOURCE_SILENT
+        return judge(target, running.tally, self._limits(about), self._rota.due(target, about, running.window, now_ms))
 
     def _limits(self, about: About) -> Limits:
         return self._settings.roster.tenant(about.tenant).limits
 
     def sweep(self, live: LiveWindows, now_ms: int) -> list[Transition]:
-        """Suspend alerts whose target no longer covers their scope, because a roster has moved somebody."""
+        """Suspend alerts whose target no longer covers their scope, because a roster has moved somebody.
+
+        What is remembered of agents without windows is forgotten.
+        """
+        self._rota.forget_all_but(live)
         transitions: list[Transition] = []
         targets = {target.name: target for target in self._settings.targets}
         for subject, alert in list(self.alerts.items()):
             target = targets.get(subject.target)
-            if target is None or alert.state in (State.OK, State.SUSPENDED):
+            if target is None or alert.state in _AT_REST:
                 continue
             about = self._about(f"{subject.tenant}/{subject.scope}", now_ms)
             if not covers(target, subject.tenant, subject.scope, about.team or ""):

@@ -46,14 +46,23 @@ class LiveWindows:
         """Keys whose windows have not followed the last step of time yet."""
         self._to_begin: dict[str, None] = {}
         """Keys that have no windows yet."""
-        self._kept: frozenset[str] = frozenset()
+        self.kept: frozenset[str] = frozenset()
+        self._asked: dict[str, set[str]] = {}
+        """Windows by key that were asked for: they are seen as soon as there are windows, and those stay."""
 
     def keep(self, keys: Iterable[str]) -> None:
         """Keys that have windows also when nothing has happened: somebody without a call all day is seen, too."""
-        self._kept = frozenset(keys)
-        self._to_begin.update(dict.fromkeys(self._kept - self._windows.keys()))
+        self.kept = frozenset(keys)
+        self._to_begin.update(dict.fromkeys(self.kept - self._windows.keys()))
 
-    def __contains__(self, key: str) -> bool:
+    def begin(self, slots: Iterable[Slot]) -> None:
+        """Slots that are seen next, whatever happens; windows are made for keys that have none, and stay."""
+        for key, name in slots:
+            self._asked.setdefault(key, set()).add(name)
+            if key not in self._windows:
+                self._to_begin[key] = None
+
+    def __contains__(self, key: object) -> bool:
         return key in self._windows
 
     @property
@@ -111,8 +120,10 @@ class LiveWindows:
         del self._to_begin[key]
         spans = {name: self._window_of(key, name, now_ms) for name in LIVE_WINDOWS}
         windows = self._windows[key] = {name: RunningWindow(span, self._pane_ms) for name, span in spans.items()}
-        if key in self._kept:
+        if key in self.kept:
             touched[key, BUSINESS_DAY] = None
+        for name in self._asked.get(key, ()):
+            touched[key, name] = None
         starts = list(source.starts_of(key))
         for start_ms in starts:
             packed = source.packed_at(key, start_ms)
@@ -129,7 +140,8 @@ class LiveWindows:
             if window != running.window and running.move_to(window, partial(source.packed_at, key)):
                 touched[key, name] = None
             empty = empty and not running.tally
-        if empty and key not in self._kept and not any((key, name) in touched for name in LIVE_WINDOWS):
+        seen = key in self.kept or key in self._asked
+        if empty and not seen and not any((key, name) in touched for name in LIVE_WINDOWS):
             del self._windows[key]
 
 

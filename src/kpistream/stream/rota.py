@@ -1,8 +1,13 @@
-"""Rota: who is at work now, and what their counts let expect, remembered until it may change.
+"""Rota: who is at work now, what their counts let expect, and whether anything is heard of them.
 
-Asking the schedules costs a tenth of a millisecond; a look at a target comes many times a second. Equal questions have
-equal answers: nothing here is state of its own.
+Asking the schedules costs a tenth of a millisecond; a look at a target comes many times a second. So answers are
+remembered until they may change, or for a few seconds. The one state of its own: how long nothing has been heard
+although people are at work, which says something about the source, not about them.
 """
+
+from collections.abc import Collection, Container, Iterable
+from dataclasses import dataclass, field
+from typing import Final
 
 from kpistream.core.pace import pace
 from kpistream.core.readings import About
@@ -10,18 +15,52 @@ from kpistream.core.schedules import Basis, Duty, Plan, Schedules
 from kpistream.core.targets import Due, Target
 from kpistream.core.windows import Window
 
-_AGENT = "agent:"
+SILENT_MS: Final = 900_000
+"""Nothing heard of anybody for so long, although people are at work, is a silent source. Three agents with 12 calls an
+hour each are without any for 15 minutes once in 8,000 times."""
+ENOUGH_AT_WORK: Final = 3
+"""Of fewer it may be true that nobody has done anything."""
+DUE_MS: Final = 10_000
+"""How old what is expected by now may be: in ten seconds it grows by less than 0.1 % of a day's."""
+_COUNT_MS: Final = 10_000
+_ASKED_A_COUNT: Final = 50
+"""Schedules that one count may ask, about 5 ms; all other duties are remembered."""
+_AGENT: Final = "agent:"
+
+
+@dataclass(slots=True)
+class _Agent:
+    """What is remembered of one agent."""
+
+    duty: Duty = Duty.UNKNOWN
+    asked_ms: int = 0
+    until_ms: int = 0
+    """The duty is known from when it was asked until then."""
+    plan: Plan | None = None
+    """Of the window that was asked for last."""
+    dues: dict[str, tuple[int, Due | None]] = field(default_factory=dict)
+    """By target, with when it was computed; of that plan."""
+
+
+@dataclass(slots=True)
+class _Floor:
+    """The agents of a tenant who are looked at also when nothing happens."""
+
+    keys: Collection[str]
+    quiet_from_ms: int
+    """Since when nothing has been heard although enough of them are at work; the time now when that is not so."""
+    counted_ms: int
+    silent: bool = False
 
 
 class Rota:
-    """Duties and plans of agents."""
+    """Duties, plans and dues of agents, by key (`tenant/agent:ID`), and the silence of their tenants."""
 
     def __init__(self, schedules: Schedules) -> None:
         self._schedules = schedules
-        self._duties: dict[tuple[str, str], tuple[int, int, Duty]] = {}
-        """By tenant and scope: since when and until when it is known."""
-        self._plans: dict[tuple[str, str], Plan] = {}
-        """By tenant and scope: of the window that was asked for last."""
+        self._agents: dict[str, _Agent] = {}
+        self._kept: frozenset[str] = frozenset()
+        self._floors: dict[str, _Floor] = {}
 
     def knows(self, about: About) -> bool:
         """True when there are schedules for people such as this one."""
@@ -29,25 +68,107 @@ class Rota:
 
     def duty(self, about: About, now_ms: int) -> Duty:
         """Whether an agent is at work; unknown for everybody else."""
-        if not self.knows(about):
-            return Duty.UNKNOWN
-        key = about.tenant, about.scope
-        since_ms, until_ms, duty = self._duties.get(key, (0, 0, Duty.UNKNOWN))
-        if not since_ms <= now_ms < until_ms:
-            duty, until_ms = self._schedules.duty_until(about.tenant, about.scope.removeprefix(_AGENT), now_ms)
-            self._duties[key] = now_ms, until_ms, duty
-        return duty
+        return self._agent(f"{about.tenant}/{about.scope}", now_ms).duty if self.knows(about) else Duty.UNKNOWN
+
+    def rests(self, key: str, looked_ms: int, now_ms: int) -> bool:
+        """True when it is known without asking that targets of the key rest now, as they did when it was looked at."""
+        agent = self._agents.get(key)
+        if agent is None or not agent.duty.suspends:
+            return False
+        return agent.asked_ms <= min(looked_ms, now_ms) and now_ms < agent.until_ms
 
     def due(self, target: Target, about: About, window: Window, now_ms: int) -> Due | None:
-        """What a count lets expect of an agent by now; None when nothing is known of the time at work."""
+        """What a count lets expect of an agent by now, or up to 10 s ago; None without a known time at work."""
         if not self.knows(about) or target.low is None:
             return None
-        key = about.tenant, about.scope
-        plan = self._plans.get(key)
+        agent = self._agent(f"{about.tenant}/{about.scope}", now_ms)
+        plan = agent.plan
         if plan is None or plan.window != window:
-            agent = about.scope.removeprefix(_AGENT)
-            plan = self._plans[key] = self._schedules.plan(about.tenant, agent, target.window, window)
-        found = pace(target.low, plan, now_ms)
-        if found.expected is None or plan.basis is Basis.NONE:
-            return None
-        return Due(found.expected, str(plan.basis))
+            name = about.scope.removeprefix(_AGENT)
+            plan = agent.plan = self._schedules.plan(about.tenant, name, target.window, window)
+            agent.dues = {}
+        computed_ms, due = agent.dues.get(target.name, (now_ms - DUE_MS, None))
+        if not 0 <= now_ms - computed_ms < DUE_MS:
+            expected = pace(target.low, plan, now_ms).expected
+            due = None if expected is None or plan.basis is Basis.NONE else Due(expected, str(plan.basis))
+            agent.dues[target.name] = now_ms, due
+        return due
+
+    def forget_all_but(self, live: Container[str]) -> None:
+        """Drop what is remembered of keys that have no windows any more."""
+        for key in [key for key in self._agents if key not in live]:
+            del self._agents[key]
+
+    def listen(self, now_ms: int, changed: Iterable[tuple[str, int]], kept: frozenset[str]) -> None:
+        """Take in of whom something is heard, and who is looked at also when nothing happens.
+
+        Cost follows what changed; every ten seconds of silence those who are kept are counted until enough are found.
+        """
+        if kept is not self._kept:
+            self._group(kept, now_ms)
+        if not self._floors:
+            return
+        heard = {tenant for tenant, agent in (_split(key) for key, _ in changed) if agent}
+        for tenant, floor in self._floors.items():
+            if tenant in heard or now_ms < floor.quiet_from_ms:
+                floor.quiet_from_ms, floor.silent = now_ms, False
+            elif not 0 <= now_ms - max(floor.quiet_from_ms, floor.counted_ms) < _COUNT_MS:
+                self._count(floor, now_ms)
+
+    def silent(self, tenant: str) -> bool:
+        """True while nothing is heard of any agent of the tenant although enough are at work."""
+        floor = self._floors.get(tenant)
+        return floor is not None and floor.silent
+
+    def _group(self, kept: frozenset[str], now_ms: int) -> None:
+        self._kept = kept
+        keys: dict[str, list[str]] = {}
+        for key in kept:
+            tenant, agent = _split(key)
+            if agent and tenant in self._schedules.tenants:
+                keys.setdefault(tenant, []).append(key)
+        known, self._floors = self._floors, {}
+        for tenant, mine in keys.items():
+            floor = self._floors[tenant] = known.get(tenant) or _Floor(mine, now_ms, now_ms)
+            floor.keys = mine
+
+    def _count(self, floor: _Floor, now_ms: int) -> None:
+        """A break neither begins a silence nor ends one."""
+        floor.counted_ms = now_ms
+        enough = self._enough(floor.keys, (Duty.ON_SHIFT, Duty.BREAK) if floor.silent else (Duty.ON_SHIFT,), now_ms)
+        if enough is None:
+            return
+        if not enough:
+            floor.quiet_from_ms = now_ms
+        floor.silent = now_ms - floor.quiet_from_ms >= SILENT_MS
+
+    def _enough(self, keys: Iterable[str], duties: tuple[Duty, ...], now_ms: int) -> bool | None:
+        """Whether enough have one of the duties; None when too many are not remembered: the next count asks on."""
+        found = asked = 0
+        for key in keys:
+            agent = self._agents.get(key)
+            if agent is None or not agent.asked_ms <= now_ms < agent.until_ms:
+                if asked == _ASKED_A_COUNT:
+                    return None
+                asked += 1
+                agent = self._agent(key, now_ms)
+            found += agent.duty in duties
+            if found == ENOUGH_AT_WORK:
+                return True
+        return False
+
+    def _agent(self, key: str, now_ms: int) -> _Agent:
+        """What is remembered, with the duty of now."""
+        agent = self._agents.get(key)
+        if agent is None:
+            agent = self._agents[key] = _Agent()
+        if not agent.asked_ms <= now_ms < agent.until_ms:
+            agent.duty, agent.until_ms = self._schedules.duty_until(*_split(key), now_ms)
+            agent.asked_ms = now_ms
+        return agent
+
+
+def _split(key: str) -> tuple[str, str]:
+    """Tenant and agent id of a key; an empty id for whoever is no agent."""
+    tenant, _, scope = key.partition("/")
+    return tenant, scope.removeprefix(_AGENT) if scope.startswith(_AGENT) else ""

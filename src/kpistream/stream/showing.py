@@ -7,7 +7,7 @@ view: readings need no acknowledgement to be right, transitions are awaited.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from kpistream.core.alerts import Transition, alert_key, encode_transition
@@ -50,17 +50,20 @@ class Show:
         return self.live.behind or bool(self._queue)
 
     def look(
-        self, now_ms: int, changed: Iterable[tuple[str, int]], source: PaneSource, known: Known
+        self, now_ms: int, changed: Collection[tuple[str, int]], source: PaneSource, known: Known
     ) -> tuple[list[Reading], list[Transition]]:
         """Take in changed panes (key, start) and the passing of time; what may go out."""
         queue, live, bench = self._queue, self.live, self.bench
+        bench.listen(now_ms, changed, live)
+        standing = bench.left_standing(now_ms)
+        live.begin(standing)
         for slot in live.look(now_ms, changed, source):
             if self._pacer.changed(slot, now_ms):
                 queue[slot] = None
         early = bench.shown_too_early(not known.caught_up)
         closing = live.begin_in(self._complete_from_ms, known.complete_from_ms)
         self._complete_from_ms = known.complete_from_ms
-        for slot in (*self._pacer.due(now_ms), *bench.holding, *bench.due_again(now_ms), *early, *closing):
+        for slot in (*self._pacer.due(now_ms), *bench.holding, *bench.due_again(now_ms), *early, *closing, *standing):
             queue[slot] = None
         now = list(queue)[:SLOTS_A_TICK]
         for slot in now:
@@ -100,12 +103,12 @@ class TickerPorts:
             self.seen(readings)
 
     def seen(self, readings: list[Reading]) -> None:
-        """Show readings as metrics: teams always, agents only up to the cap."""
+        """Show readings as metrics: teams always, agents only up to the cap, and from their first measure on."""
         for reading in readings:
             kind, _, name = reading.scope.partition(":")
             if kind in ("team", "tenant"):
                 gauge, labels = self.metrics.team_kpi, (reading.tenant, name or "*")
-            elif kind == "agent" and self._within_cap(f"{reading.tenant}/{name}"):
+            elif kind == "agent" and self._within_cap(f"{reading.tenant}/{name}", bool(reading.measures)):
                 gauge, labels = self.metrics.agent_kpi, (reading.tenant, name)
             else:
                 continue
@@ -113,8 +116,8 @@ class TickerPorts:
                 number = float("nan") if value.value is None else value.value
                 gauge.labels(*labels, kpi, reading.window).set(number)
 
-    def _within_cap(self, agent: str) -> bool:
-        if agent not in self._agents and len(self._agents) < self.agent_cap:
+    def _within_cap(self, agent: str, active: bool) -> bool:
+        if active and agent not in self._agents and len(self._agents) < self.agent_cap:
             self._agents.add(agent)
         return agent in self._agents
 
