@@ -238,6 +238,30 @@ def test_team_comes_first_then_agents_by_name_then_queues_and_strangers_last():
     assert names[:7] == ["Sales North", "Ana Ruiz", "Bo Lind", "queue orders", "unassigned", "x9", "acme"]
 
 
+def test_somebody_without_a_call_is_shown_while_a_target_is_missed():
+    """Idle people are many: only those who should have done something are of interest."""
+    calls = msgspec.structs.replace(CONNECT, name="calls", kpi="calls", low=Fraction(100))
+
+    def idle(name: str, state: State, reason: Why) -> Reading:
+        target = msgspec.structs.replace(target_reading(calls, state, judge(calls, {})), reason=reason)
+        return reading(f"agent:{name}", name, {}, {"calls": target})
+
+    view = view_of(
+        idle("fires", State.FIRING, Why.BEHIND_PACE),
+        idle("waits", State.PENDING, Why.BEHIND_PACE),
+        idle("recovers", State.RECOVERING, Why.ON_PACE),
+        idle("rests", State.SUSPENDED, Why.OFF_SHIFT),
+        idle("is-well", State.OK, Why.ON_PACE),
+        idle("was-held", State.NO_DATA, Why.SOURCE_SILENT),
+        idle("is-behind", State.OK, Why.BEHIND_PACE),
+        reading("agent:none", "none", {}),
+    )
+
+    [north] = view.teams(NOON_MS)
+    assert [member.display_name for member in north.members] == ["fires", "is-behind", "recovers", "waits"]
+    assert "fires" in text(view)
+
+
 # ---- the screen
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from kpistream.core.alerts import State, Subject, Transition
 from kpistream.core.readings import Reading
 from kpistream.core.roster import UNASSIGNED
-from kpistream.core.targets import TENANT_SCOPE
+from kpistream.core.targets import TENANT_SCOPE, Why
 from kpistream.core.windows import BUSINESS_DAY
 
 STALE_S: Final = 10.0
@@ -18,6 +18,7 @@ STALE_S: Final = 10.0
 _OVER_MS: Final = 3_600_000
 """A window that has ended longer ago than this is no longer shown."""
 _KEPT_ALERTS: Final = 100
+_ALARMED: Final = (State.PENDING, State.FIRING, State.RECOVERING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,8 @@ class View:
 
     def shown(self, now_ms: int) -> list[Reading]:
         """Readings that have something to show and whose window is not long over."""
-        return [r for r in self._readings.values() if r.measures and r.to_ms > now_ms - _OVER_MS]
+        known = self._readings.values()
+        return [r for r in known if (r.measures or _wants_attention(r)) and r.to_ms > now_ms - _OVER_MS]
 
     def teams(self, now_ms: int) -> list[Team]:
         """Readings by team: teams by name, those in no team last."""
@@ -130,6 +132,11 @@ class View:
 
 def _by_name(reading: Reading) -> tuple[bool, str, str]:
     return not reading.scope.startswith("agent:"), reading.display_name or "", reading.scope
+
+
+def _wants_attention(reading: Reading) -> bool:
+    """True when a target is missed, or was a moment ago: also of somebody without a single call."""
+    return any(each.state in _ALARMED or each.reason is Why.BEHIND_PACE for each in reading.targets.values())
 
 
 def fires(reading: Reading) -> bool:
