@@ -41,3 +41,24 @@ def test_what_was_committed_is_told() -> None:
 
 def test_partition_that_is_lost_while_it_is_committed_is_told_of_by_its_next_owner() -> None:
     assert committed_after("lost") == {}
+
+
+class Positionless:
+    """A consumer that knows no position: what keeps it from one is raised by its next poll only."""
+
+    async def position(self, _: TopicPartition) -> int:
+        await asyncio.Event().wait()
+        return 0
+
+
+def test_position_that_does_not_come_is_not_waited_for() -> None:
+    """A sink whose group had lost its member waited for ever, and was ended as stuck."""
+    settings = SinkSettings({}, Topics(), "sink", 1, 300_000)
+    sink = Sink(settings, lambda: cast(Any, None), lambda: 0.0)
+    sink.gained([EVENTS])
+    sink._unstarted.clear()
+    sink._shards[0].starts_at(7)
+
+    asyncio.run(asyncio.wait_for(sink._pass_marks(cast(Any, Positionless())), 60))
+
+    assert sink._shards[0].events_next == 7

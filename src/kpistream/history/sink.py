@@ -207,12 +207,10 @@ class Sink:
             tp = TopicPartition(self.settings.topics.events, number)
             if shard.events_next == UNREAD or tp in self._unstarted:
                 continue
-            try:
-                position = await consumer.position(tp)
-            except IllegalStateError:
-                continue  # lost meanwhile
+            # Not waited for: what keeps it from coming may be an error that only the next poll raises.
+            at = await position(consumer, tp)
             if self._shards.get(number) is shard:
-                shard.events_next = max(shard.events_next, position)
+                shard.events_next = max(shard.events_next, at)
 
     # ---- writing
 
