@@ -32,7 +32,7 @@ class ReplayNotDirty(Partition):
 class StoreEmptied(Partition):
     def assigned(self) -> None:
         super().assigned()
-        self.panes, self.homes = {}, Homes()
+        self.panes, self.homes = {}, Homes(self.settings.horizon_ms)
 
 
 class Overwrite(Partition):

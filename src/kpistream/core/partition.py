@@ -142,7 +142,7 @@ class Partition:
         self.settings = settings
         self.panes: dict[int, dict[str, Pane]] = {}
         """Live panes by start, then by key."""
-        self.homes = Homes()
+        self.homes = Homes(settings.horizon_ms)
         self.keys = Keys()
         self.assignments = 0
         self.frontier_ms = NOTHING
@@ -165,7 +165,7 @@ class Partition:
 
     def forget(self) -> None:
         """The partition is somebody else's now: hold nothing."""
-        self.panes, self.homes, self.keys = {}, Homes(), Keys(self.keys.block_keys)
+        self.panes, self.homes, self.keys = {}, Homes(self.settings.horizon_ms), Keys(self.keys.block_keys)
         self.frontier_ms = self.persisted = NOTHING
         self.at, self._sealer = _Position(), Sealer(self.settings.seal_after)
 
@@ -203,10 +203,7 @@ class Partition:
             pane, homes = self._pane(record.key, record.start_ms), self.homes
             if not pane.size:
                 for identity in pane.fill(record.packed_entries, record.packed_tally if key.endswith(_WHOLE) else b""):
-                    if identity in homes:
-                        homes.add(identity, pane)
-                    else:
-                        homes[identity] = pane
+                    homes.add(identity, pane)
                 return
             self._sealer.touched((pane,))
             for entry in entries_of(record):
@@ -230,8 +227,7 @@ class Partition:
         joined = pane.join(identity, event.rank, event.contribution, event.retracts)
         at = self.at
         at.dirty[pane] = None
-        if joined is JOINED_ADDED and identity not in self.homes:
-            self.homes[identity] = pane
+        if joined is JOINED_ADDED and self.homes.settle(identity, pane):
             outcome = Outcome.RETRACTED if event.retracts else _ADDED
         else:
             outcome = self._settle(event, pane, joined)
