@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from kpistream.core.kpis import BY_NAME, definition
-from kpistream.core.targets import Direction, Judgement, Target, Verdict, Why
+from kpistream.core.targets import Direction, Judgement, Severity, Target, Verdict, Why
 from kpistream.core.windows import Window
 
 
@@ -87,6 +87,11 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """Of a count against pace: how many the time at work lets expect by then."""
     basis: str | None = None
     """What that rests on: `shift`, or `business-hours` where no shift is known."""
+    severity: Severity = Severity.WARNING
+    since_ms: int | None = None
+    """When the state that is left had begun; None for a first transition."""
+    bound_from: str | None = None
+    """Where the bound comes from, when it is not the target's own for all: `tier new`, `agent anna`."""
 
 
 _HOLDING: Final = "holding"
@@ -198,6 +203,7 @@ def step(alert: Alert, look: Look, now_ms: int) -> Transition | None:
         alpha=None if target.level is None else target.level.alpha,
         expected=None if judgement.due is None else float(judgement.due.expected),
         basis=None if judgement.due is None else judgement.due.basis,
+        since_ms=alert.since_ms if alert.sequence else None,
     )
 
 

@@ -33,6 +33,13 @@ class Scope(StrEnum):
     AGENT = "agent"
 
 
+class Severity(StrEnum):
+    """How much an alert matters to whoever is told."""
+
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
 class Target(msgspec.Struct, frozen=True):
     """A KPI, a window and a bound that should hold, for every agent, team or tenant it covers."""
 

@@ -159,7 +159,7 @@ GROUP BY tenant, scope, start
 
 
 _LAST_OFFSET: Final = (1 << 63) - 1
-_RENAMED: Final = {"at": "at_ms", "window_from": "window_from_ms", "window_to": "window_to_ms"}
+_RENAMED: Final = {"at": "at_ms", "since": "since_ms", "window_from": "window_from_ms", "window_to": "window_to_ms"}
 _TRANSITION: Final = tuple(
     (attrgetter(_RENAMED.get(name, name)), type_ == tables.NAME)
     for name, type_ in tables.ALERT_COLUMNS.items()
