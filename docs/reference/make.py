@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from kpistream.cli import cli
 from kpistream.config import Config
+from kpistream.core.alert_pages import alerts_page
 from kpistream.core.event_pages import events_page
 from kpistream.core.pages import kpis_page
 from kpistream.log.topics import Topics
@@ -27,6 +28,7 @@ def pages() -> dict[str, str]:
     return {
         "events.md": events_page(),
         "kpis.md": kpis_page(),
+        "alerts.md": alerts_page(),
         "cli.md": cli_page(),
         "configuration.md": configuration_page(),
         "metrics.md": metrics_page(),

@@ -29,6 +29,7 @@ from kpistream.core.targets import (
     OFF_SHIFT,
     Direction,
     Judgement,
+    Severity,
     Target,
     Verdict,
     Why,
@@ -38,9 +39,11 @@ from kpistream.core.windows import Window
 SUBJECT = Subject("connects", "acme", "agent:anna")
 MISSED = Judgement(Verdict.MISSED, Why.BELOW_BOUND, Value(0.18, 18, 100))
 MET = Judgement(Verdict.MET, Why.WITHIN_BOUND, Value(0.25, 25, 100))
+NEAR = Judgement(Verdict.NEAR, Why.NEAR_BOUND, Value(0.25, 25, 100))
+GRAVE = Judgement(Verdict.MISSED, Why.BELOW_BOUND, Value(0.1, 10, 100), severity=Severity.CRITICAL)
 TOO_LITTLE = Judgement(Verdict.TOO_LITTLE, Why.SAMPLE_TOO_SMALL, Value(0.0, 0, 4))
 WINDOW = Window(0, 86_400_000)
-LETTERS = {"-": MISSED, "+": MET, "?": TOO_LITTLE, "n": CATCHING_UP, "s": OFF_SHIFT}
+LETTERS = {"-": MISSED, "+": MET, "~": NEAR, "=": GRAVE, "?": TOO_LITTLE, "n": CATCHING_UP, "s": OFF_SHIFT}
 
 
 def target(hold_ms: int = 0, recover_hold_ms: int = 0) -> Target:
@@ -58,7 +61,11 @@ def target(hold_ms: int = 0, recover_hold_ms: int = 0) -> Target:
 
 
 def run(looks: str, aim: Target) -> list[str]:
-    """The state after each look, one look a second: `-` missed, `+` met, `?` too little, `n` no data, `s` off shift."""
+    """The state after each look, one look a second.
+
+    `-` missed, `=` missed by far, `+` met, `~` met but short of the recover level, `?` too little, `n` no data, `s` off
+    shift. A critical alert has a `!`.
+    """
     alert, out = Alert(SUBJECT), []
     for second, letter in enumerate(looks):
         transition = step(alert, Look(aim, LETTERS[letter], WINDOW), second * 1000)
@@ -66,7 +73,7 @@ def run(looks: str, aim: Target) -> list[str]:
             assert transition.sequence == alert.sequence + 1
             assert transition.from_state is alert.state
             alert = alert_after(transition)
-        out.append(alert.state.value)
+        out.append(alert.state.value + "!" * (alert.severity is Severity.CRITICAL))
     return out
 
 
@@ -95,6 +102,42 @@ def test_recover_hold_time_must_pass_before_an_alert_is_over():
         "recovering",
         "recovering",
     ]
+
+
+def test_value_that_is_only_just_back_at_its_bound_ends_no_alert():
+    assert run("~-~~+~", target()) == ["ok", "firing", "firing", "firing", "ok", "ok"]
+    assert run("-~", target(hold_ms=2000)) == ["pending", "ok"]
+    assert run("-+~+++", target(recover_hold_ms=2000)) == [
+        "firing",
+        "recovering",
+        "firing",
+        "recovering",
+        "recovering",
+        "ok",
+    ]
+
+
+def test_alert_becomes_critical_and_stays_so_until_it_ends():
+    assert run("-=-?+-", target()) == ["firing", "firing!", "firing!", "firing!", "ok", "firing"]
+    assert run("=s-+", target()) == ["firing!", "suspended!", "firing!", "ok"]
+    assert run("=+=", target(hold_ms=1000)) == ["pending", "ok", "pending"]
+    assert run("=+-", target(recover_hold_ms=2000)) == ["firing!", "recovering!", "firing!"]
+
+
+def test_becoming_critical_does_not_begin_the_alert_anew():
+    alert = Alert(SUBJECT, State.FIRING, 7, 1, State.FIRING)
+
+    risen = step(alert, Look(target(), GRAVE, WINDOW), 9)
+    assert risen is not None
+    assert (risen.from_state, risen.to_state, risen.severity, risen.at_ms, risen.since_ms, risen.sequence) == (
+        State.FIRING,
+        State.FIRING,
+        Severity.CRITICAL,
+        9,
+        7,
+        2,
+    )
+    assert (alert_after(risen).since_ms, alert_after(risen).severity) == (7, Severity.CRITICAL)
 
 
 def test_too_little_data_keeps_every_state():
@@ -250,6 +293,20 @@ def test_evidence_of_one_day_alarms_nobody_on_the_next():
     assert again is not None and again.to_state is State.FIRING
     rests = step(firing, Look(weighed, found(Verdict.OFF_SHIFT, Why.OFF_SHIFT), tomorrow), 15)
     assert rests is not None and (rests.to_state, rests.before) == (State.SUSPENDED, State.OK)
+
+
+def test_what_still_fires_on_the_next_days_evidence_says_so():
+    """Else its record would be about yesterday, and it would end when today's evidence fades."""
+    weighed = msgspec.structs.replace(target(), level=Level(1, 5, 20))
+    firing = Alert(SUBJECT, State.FIRING, 1, 1, State.FIRING, 0)
+
+    renewed = step(firing, Look(weighed, found(Verdict.MISSED, Why.BELOW_BOUND), Window(10, 20)), 15)
+    assert renewed is not None
+    assert (renewed.from_state, renewed.to_state, renewed.window_from_ms) == (State.FIRING, State.FIRING, 10)
+    after = alert_after(renewed)
+    assert (after.since_ms, after.window_from_ms) == (1, 10)
+    assert step(after, Look(weighed, found(Verdict.MISSED, Why.BELOW_BOUND), Window(10, 20)), 16) is None
+    assert step(after, Look(weighed, found(Verdict.TOO_LITTLE, Why.EVIDENCE_OPEN), Window(10, 20)), 17) is None
 
 
 def test_a_target_on_the_point_carries_its_alert_into_the_next_window():

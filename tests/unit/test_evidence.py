@@ -9,15 +9,12 @@ from scipy import integrate, stats
 
 from kpistream.core import evidence as ev
 from kpistream.core.evidence import (
-    Finding,
     Level,
-    Rule,
     Scores,
     count_at_least,
     count_at_most,
     either,
     evidence,
-    find,
     mean_at_least,
     mean_at_most,
     share_at_least,
@@ -246,14 +243,6 @@ def test_level_that_means_nothing_is_a_fault():
     assert Level(agents=0, alarms=-1).faults() == ["alarms: -1 must be above 0", "agents: 0 must be above 0"]
     assert Level(alarms=5, days=5, agents=1).faults() == ["alarms: 5 must be below one for each agent, target and day"]
     assert Level(alarms=math.nan).faults() == ["alarms: nan must be above 0"]
-
-
-def test_finding_needs_both_the_sample_and_the_evidence():
-    rule = Rule(alpha=0.05, minimum_sample=10)
-
-    assert find(2.99, 10, rule) is Finding.OPEN
-    assert find(3.00, 10, rule) is Finding.SLIPPED
-    assert find(math.inf, 9, rule) is Finding.TOO_LITTLE
 
 
 def test_sums_that_cannot_be_are_refused():

@@ -173,6 +173,39 @@ def test_level_of_false_alarms_is_read_and_refused_where_nothing_can_be_weighed(
     ]
 
 
+def test_marks_of_a_target_lie_on_their_side_of_the_bound():
+    text = """targets:
+  - {name: one, kpi: connect_share, window: business-day, bound: 25 %, recover: 25 %, critical: 30 %}
+  - {name: two, kpi: abandoned_share, window: business-day, bound: 5 %, recover: 6 %, critical: 5 %}
+  - {name: three, kpi: average_talk_time, window: business-day, low: 2 m, high: 6 m, recover: 3 m, critical_low: 3 m}
+  - {name: four, kpi: average_talk_time, window: business-day, low: 2 m, high: 6 m, recover_low: 5 m, recover_high: 4 m}
+  - {name: five, kpi: connect_share, window: business-day, bound: 25 %, critical: 0 %, false_alarms: 1 a week for 20}
+  - {name: six, kpi: conect_share, window: business-day, bound: 25 %, recover: 30 %}
+"""
+    assert faults(roster="tenants: {acme: {}}", targets=text) == [
+        "targets.yaml:2 targets[0].recover: must be above bound",
+        "targets.yaml:2 targets[0].critical: must be below bound",
+        "targets.yaml:3 targets[1].recover: must be below bound",
+        "targets.yaml:3 targets[1].critical: must be above bound",
+        "targets.yaml:4 targets[2].critical_low: must be below low",
+        'targets.yaml:4 targets[2].recover: unknown key, did you mean "recover_low"?',
+        "targets.yaml:5 targets[3].recover_high: must not be below recover_low",
+        "targets.yaml:6 targets[4].false_alarms: evidence needs a bound above 0 and below 1, in share: 0 is none",
+        'targets.yaml:7 targets[5].kpi: "conect_share" is no KPI, did you mean "connect_share"?',
+    ]
+
+
+def test_marks_of_a_target_are_read_in_the_unit_of_its_kpi():
+    text = """targets:
+  - {name: one, kpi: connect_share, window: business-day, bound: 25 %, recover: 30 %, critical: 15 %}
+  - {name: b, kpi: average_talk_time, window: business-day, low: 2 m, high: 6 m, recover_high: 5 m, critical_low: 1 m}
+"""
+    one, two = read_settings({"targets.yaml": text}).targets
+
+    assert (one.recover_low, one.critical_low, one.recover_high) == (Fraction(3, 10), Fraction(15, 100), None)
+    assert (two.recover_low, two.recover_high, two.critical_low, two.critical_high) == (None, 300_000, 60_000, None)
+
+
 FROM_BELOW = "calls is held against the time at work from below only, say one bound"
 
 

@@ -5,11 +5,14 @@ from fractions import Fraction
 import pytest
 
 from kpistream.core import measures as m
+from kpistream.core.evidence import Level
 from kpistream.core.kpis import BY_NAME, KPIS, Limits, Value
 from kpistream.core.targets import (
     Direction,
+    Due,
     Judgement,
     Scope,
+    Severity,
     Target,
     Verdict,
     Why,
@@ -96,6 +99,78 @@ def test_four_calls_are_no_verdict():
 
 def test_a_count_of_nothing_is_a_count():
     assert judge(at_least("calls", 1), {}) == Judgement(Verdict.MISSED, Why.BELOW_BOUND, Value(0, 0, None))
+
+
+@pytest.mark.parametrize(
+    ("connected", "verdict", "reason", "severity"),
+    [
+        (14, Verdict.MISSED, Why.BELOW_BOUND, Severity.CRITICAL),
+        (15, Verdict.MISSED, Why.BELOW_BOUND, Severity.WARNING),
+        (24, Verdict.MISSED, Why.BELOW_BOUND, Severity.WARNING),
+        (25, Verdict.NEAR, Why.NEAR_BOUND, Severity.WARNING),
+        (29, Verdict.NEAR, Why.NEAR_BOUND, Severity.WARNING),
+        (30, Verdict.MET, Why.WITHIN_BOUND, Severity.WARNING),
+    ],
+)
+def test_alert_ends_at_its_recover_level_and_is_critical_below_another(
+    connected: int, verdict: Verdict, reason: Why, severity: Severity
+):
+    target = at_least("connect_share", Fraction(1, 4), recover_low=Fraction(3, 10), critical_low=Fraction(15, 100))
+
+    found = judge(target, dials(connected, 100))
+    assert (found.verdict, found.reason, found.severity) == (verdict, reason, severity)
+
+
+def test_band_has_marks_on_both_sides():
+    marks = {"recover_low": 130_000, "recover_high": 350_000, "critical_low": 60_000, "critical_high": 600_000}
+    target = Target(
+        name="t",
+        kpi="average_talk_time",
+        window="business-day",
+        direction=Direction.BETWEEN,
+        low=Fraction(120_000),
+        high=Fraction(360_000),
+        **{name: Fraction(value) for name, value in marks.items()},
+    )
+
+    def found(talk_ms: int) -> tuple[Verdict, Severity]:
+        judgement = judge(target, {m.CONNECTED: 1, m.TALK_MS: talk_ms})
+        return judgement.verdict, judgement.severity
+
+    assert found(59_999) == (Verdict.MISSED, Severity.CRITICAL)
+    assert found(119_999) == (Verdict.MISSED, Severity.WARNING)
+    assert found(129_999) == (Verdict.NEAR, Severity.WARNING)
+    assert found(130_000) == (Verdict.MET, Severity.WARNING)
+    assert found(350_000) == (Verdict.MET, Severity.WARNING)
+    assert found(360_000) == (Verdict.NEAR, Severity.WARNING)
+    assert found(360_001) == (Verdict.MISSED, Severity.WARNING)
+    assert found(600_001) == (Verdict.MISSED, Severity.CRITICAL)
+
+
+def test_critical_bound_is_weighed_like_the_bound():
+    """37 of 200 is beyond both bounds; chance brings that rarely at 30 %, but often enough at 24 %."""
+    level = Level(1, 5, 20)
+    target = at_least("connect_share", Fraction(3, 10), critical_low=Fraction(24, 100), level=level)
+
+    assert judge(target, dials(37, 200)).verdict is Verdict.MISSED
+    assert judge(target, dials(37, 200)).severity is Severity.WARNING
+    assert judge(target, dials(20, 200)).severity is Severity.CRITICAL
+
+
+def test_pace_has_marks_in_proportion_to_what_is_expected():
+    level, due = Level(1, 5, 20), Due(Fraction(50), "shift")
+    target = at_least("calls", 100, recover_low=Fraction(110), critical_low=Fraction(60), level=level)
+
+    def found(calls: int) -> tuple[Verdict, Severity]:
+        judgement = judge(target, {m.CALLS: calls}, due=due)
+        return judgement.verdict, judgement.severity
+
+    assert found(55) == (Verdict.MET, Severity.WARNING)
+    assert found(54) == (Verdict.NEAR, Severity.WARNING)
+    assert found(50) == (Verdict.NEAR, Severity.WARNING)
+    assert found(49) == (Verdict.TOO_LITTLE, Severity.WARNING)
+    assert found(25) == (Verdict.MISSED, Severity.WARNING)
+    assert found(5) == (Verdict.MISSED, Severity.CRITICAL)
 
 
 def test_target_per_currency_and_scale_looks_at_its_member():

@@ -50,6 +50,8 @@ class Alert(msgspec.Struct, frozen=True):
     """What an alert in `no-data` or `suspended` goes back to; else the state itself."""
     window_from_ms: int = 0
     """Begin of the window that the last transition was about."""
+    severity: Severity = Severity.WARNING
+    """While it fires or recovers: it rises with a graver miss, and falls only when the alert ends."""
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,18 +103,22 @@ Next = dict[str, State]
 TABLE: Final[dict[State, dict[Verdict, Next]]] = {
     State.OK: {
         Verdict.MET: {},
+        Verdict.NEAR: {},
         Verdict.MISSED: {_HOLDING: State.PENDING, _HELD: State.FIRING},
     },
     State.PENDING: {
         Verdict.MET: {_HOLDING: State.OK, _HELD: State.OK},
+        Verdict.NEAR: {_HOLDING: State.OK, _HELD: State.OK},
         Verdict.MISSED: {_HELD: State.FIRING},
     },
     State.FIRING: {
         Verdict.MET: {_HOLDING: State.RECOVERING, _HELD: State.OK},
+        Verdict.NEAR: {},
         Verdict.MISSED: {},
     },
     State.RECOVERING: {
         Verdict.MET: {_HELD: State.OK},
+        Verdict.NEAR: {_HOLDING: State.FIRING, _HELD: State.FIRING},
         Verdict.MISSED: {_HOLDING: State.FIRING, _HELD: State.FIRING},
     },
 }
@@ -121,7 +127,7 @@ TABLE: Final[dict[State, dict[Verdict, Next]]] = {
 A missing entry is: stay. Too little data stays. `no-data` and `suspended` are entered from everywhere
 on their verdicts, and left to the state before, which then meets the verdict.
 """
-_RESTING: Final = {Verdict.NO_DATA: State.NO_DATA, Verdict.OFF_SHIFT: State.SUSPENDED}
+RESTING: Final = {Verdict.NO_DATA: State.NO_DATA, Verdict.OFF_SHIFT: State.SUSPENDED}
 
 
 def next_state(alert: Alert, target: Target, verdict: Verdict, now_ms: int, window_from_ms: int = 0) -> State:
@@ -129,12 +135,12 @@ def next_state(alert: Alert, target: Target, verdict: Verdict, now_ms: int, wind
 
     Evidence is that of one day: what a target with a level was found to be yesterday says nothing of today.
     """
-    if verdict in _RESTING:
+    if verdict in RESTING:
         # An alert that never left ok has nothing to rest from: a restart writes no record for each agent, and neither
         # does the end of each shift.
         rests = alert.sequence and (verdict is not Verdict.OFF_SHIFT or alert.state is not State.OK)
-        return _RESTING[verdict] if rests else alert.state
-    resting = alert.state in _RESTING.values()
+        return RESTING[verdict] if rests else alert.state
+    resting = alert.state in RESTING.values()
     state = alert.before if resting else alert.state
     if verdict is not Verdict.MISSED:
         state = _carried(alert, target, window_from_ms)
@@ -150,7 +156,7 @@ def _carried(alert: Alert, target: Target, window_from_ms: int) -> State:
     """The state that a look at a window begins with."""
     if target.level is not None and window_from_ms > alert.window_from_ms:
         return State.OK
-    return alert.before if alert.state in _RESTING.values() else alert.state
+    return alert.before if alert.state in RESTING.values() else alert.state
 
 
 def alert_id(subject: Subject, sequence: int) -> str:
@@ -172,7 +178,8 @@ def step(alert: Alert, look: Look, now_ms: int) -> Transition | None:
     """The transition that a look at the target makes; None when the state stays."""
     target, judgement = look.target, look.judgement
     state = next_state(alert, target, judgement.verdict, now_ms, look.window.from_ms)
-    if state is alert.state:
+    severity = _severity(alert, look, state)
+    if state is alert.state and severity is alert.severity and not _renewed(alert, look):
         return None
     value = judgement.value
     return Transition(
@@ -195,7 +202,7 @@ def step(alert: Alert, look: Look, now_ms: int) -> Transition | None:
         value=None if value is None else value.value,
         numerator=None if value is None else value.numerator,
         denominator=None if value is None else value.denominator,
-        before=_carried(alert, target, look.window.from_ms) if state in _RESTING.values() else state,
+        before=_carried(alert, target, look.window.from_ms) if state in RESTING.values() else state,
         team=look.team,
         display_name=look.display_name,
         owner=target.owner,
@@ -203,19 +210,41 @@ def step(alert: Alert, look: Look, now_ms: int) -> Transition | None:
         alpha=None if target.level is None else target.level.alpha,
         expected=None if judgement.due is None else float(judgement.due.expected),
         basis=None if judgement.due is None else judgement.due.basis,
+        severity=severity,
         since_ms=alert.since_ms if alert.sequence else None,
     )
 
 
+_GRAVE: Final = (State.FIRING, State.RECOVERING)
+
+
+def _renewed(alert: Alert, look: Look) -> bool:
+    """True when what fired on evidence of an earlier day is missed on this day's, too: the record says so."""
+    newer = look.target.level is not None and look.window.from_ms > alert.window_from_ms
+    return newer and alert.state is State.FIRING and look.judgement.verdict is Verdict.MISSED
+
+
+def _severity(alert: Alert, look: Look, state: State) -> Severity:
+    """The severity after a look: of what fires, or rests and will fire on."""
+    carried = _carried(alert, look.target, look.window.from_ms)
+    stands = carried if state in RESTING.values() else state
+    if stands not in _GRAVE:
+        return Severity.WARNING
+    grave = look.judgement.severity is Severity.CRITICAL or (carried in _GRAVE and alert.severity is Severity.CRITICAL)
+    return Severity.CRITICAL if grave else Severity.WARNING
+
+
 def alert_after(transition: Transition) -> Alert:
     """The alert in the state to which a transition has led."""
+    same = transition.from_state is transition.to_state
     return Alert(
         Subject(transition.target, transition.tenant, transition.scope),
         transition.to_state,
-        transition.at_ms,
+        transition.at_ms if transition.since_ms is None or not same else transition.since_ms,
         transition.sequence,
         transition.before,
         transition.window_from_ms,
+        transition.severity,
     )
 
 

@@ -7,7 +7,6 @@ survives corrections, late events, reordering and recovery because sums do, and 
 """
 
 import math
-from enum import StrEnum
 from fractions import Fraction
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -227,29 +226,3 @@ class Level(msgspec.Struct, frozen=True):
         if not out and self.alarms >= self.days * self.agents * self.targets:
             out.append(f"alarms: {self.alarms} must be below one for each agent, target and day")
         return out
-
-
-class Finding(StrEnum):
-    """What evidence says about a target."""
-
-    SLIPPED = "slipped"
-    """So much against it that a target that holds would show it with probability alpha at most."""
-    OPEN = "open"
-    """Not enough against it. That is not proof that it is met."""
-    TOO_LITTLE = "too-little"
-    """Fewer cases than the minimum sample, whatever they say."""
-
-
-class Rule(msgspec.Struct, frozen=True):
-    """When evidence is enough."""
-
-    alpha: float
-    minimum_sample: int = 1
-    """Cases below which nothing is found, on top of the evidence; it can only take false alarms away."""
-
-
-def find(against: float, sample: int, rule: Rule) -> Finding:
-    """What evidence of a sample says under a rule."""
-    if sample < rule.minimum_sample:
-        return Finding.TOO_LITTLE
-    return Finding.SLIPPED if against >= threshold(rule.alpha) else Finding.OPEN

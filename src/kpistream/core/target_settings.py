@@ -12,6 +12,7 @@ from kpistream.core.kpis import BY_NAME, Kpi
 from kpistream.core.pace import Proration, proration
 from kpistream.core.roster import Roster
 from kpistream.core.settings_values import bound, duration_ms, identifier, label, level, whole
+from kpistream.core.target_marks import read_marks
 from kpistream.core.targets import Direction, Scope, Target, default_direction
 from kpistream.core.weighing import WINDOWS, weighed_range
 from kpistream.core.windows import LIVE_WINDOWS
@@ -42,6 +43,7 @@ def _target(section: Section, roster: Roster) -> Target | None:
     scope = section.choice("scope", list(Scope), Scope.AGENT)
     kpi = section.read("kpi", _kpi)
     direction, low, high = _bounds(section, kpi)
+    marks = read_marks(section, kpi, direction, (low, high))
     sample, member = _minimum_sample(section, kpi), _member(section, kpi)
     tenant, team = _whose(section, roster)
     owner = section.read("owner", label)
@@ -64,6 +66,10 @@ def _target(section: Section, roster: Roster) -> Target | None:
         owner=owner,
         hold_ms=hold_ms or 0,
         recover_hold_ms=recover_hold_ms or 0,
+        recover_low=marks.recover_low,
+        recover_high=marks.recover_high,
+        critical_low=marks.critical_low,
+        critical_high=marks.critical_high,
     )
     return msgspec.structs.replace(target, level=_level(section, target))
 
@@ -143,7 +149,7 @@ def _no_evidence(kpi: Kpi, target: Target) -> str:
     if kpi.per and not (target.member and _scale(target.member)):
         return ""
     lowest, highest = weighed_range(kpi, target.member)
-    for bound_ in (target.low, target.high):
+    for bound_ in (target.low, target.high, target.critical_low, target.critical_high):
         if bound_ is None:
             continue
         if bound_ <= lowest or (highest is not None and bound_ >= highest):

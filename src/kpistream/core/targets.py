@@ -14,7 +14,7 @@ import msgspec
 
 from kpistream.core.evidence import Level, count_at_least, evidence, threshold
 from kpistream.core.kpis import BY_NAME, DEFAULT_LIMITS, Better, Kpi, Limits, Value, evaluate
-from kpistream.core.weighing import weigh
+from kpistream.core.weighing import Bounded, weigh
 
 
 class Direction(StrEnum):
@@ -67,12 +67,22 @@ class Target(msgspec.Struct, frozen=True):
     """How long the target must be met again before its alert is over."""
     level: Level | None = None
     """Judged on evidence, with so many false alarms at most; None: on the point."""
+    recover_low: Fraction | None = None
+    """Not below `low`: an alert ends only when the value is back here. None: at the bound."""
+    recover_high: Fraction | None = None
+    """Not above `high`: the same from above."""
+    critical_low: Fraction | None = None
+    """Below `low`: from here on an alert is critical, by the same evidence. None: never."""
+    critical_high: Fraction | None = None
+    """Above `high`: the same from above."""
 
 
 class Verdict(StrEnum):
     """What a look at a target found."""
 
     MET = "met"
+    NEAR = "near"
+    """Met, but not by as much as the target asks before an alert ends."""
     MISSED = "missed"
     TOO_LITTLE = "too-little"
     """Too few cases to say anything: whatever was known still is."""
@@ -86,6 +96,8 @@ class Why(StrEnum):
     """Reason of a verdict: the closed list that alerts, readings and docs share."""
 
     WITHIN_BOUND = "within-bound"
+    NEAR_BOUND = "near-bound"
+    """At its bound or better, but short of the recover level: no reason for an alert, and none to end one."""
     BELOW_BOUND = "below-bound"
     ABOVE_BOUND = "above-bound"
     NO_CASES = "no-cases"
@@ -127,6 +139,8 @@ class Judgement(msgspec.Struct, frozen=True):
     """Evidence against the target, the log of an e-value; None when it was judged on the point."""
     due: Due | None = None
     """For a count against pace."""
+    severity: Severity = Severity.WARNING
+    """Of a miss: critical when the critical bound is missed, too."""
 
 
 CATCHING_UP: Final = Judgement(Verdict.NO_DATA, Why.CATCHING_UP)
@@ -185,30 +199,63 @@ def judge(
     why = _beyond(target, seen)
     against = None if target.level is None else weigh(kpi, target, tally, value)
     if why is None:
-        return Judgement(Verdict.MET, Why.WITHIN_BOUND, value, against)
-    if target.level is not None and against is not None and against < threshold(target.level.alpha):
-        return Judgement(Verdict.TOO_LITTLE, Why.EVIDENCE_OPEN, value, against)
-    return Judgement(Verdict.MISSED, why, value, against)
+        near = _beyond(_Bounds(target.recover_low, target.recover_high), seen) is not None
+        return _met(near, Judgement(Verdict.MET, Why.WITHIN_BOUND, value, against))
+    critical = _Bounds(target.critical_low, target.critical_high, target.member)
+    grave = _beyond(critical, seen) is not None and (
+        target.level is None or _proven(target.level, weigh(kpi, critical, tally, value))
+    )
+    return _missed(target.level, Judgement(Verdict.MISSED, why, value, against, severity=_severity(grave)))
 
 
 def _judge_pace(target: Target, value: Value, due: Due | None) -> Judgement:
-    assert target.level is not None, target
+    assert target.level is not None and target.low, target
     if due is None:
         return Judgement(Verdict.NO_DATA, Why.NO_SCHEDULE, value)
-    against = evidence(count_at_least(float(due.expected), value.numerator))
-    if value.numerator >= due.expected:
-        return Judgement(Verdict.MET, Why.ON_PACE, value, against, due)
-    if against < threshold(target.level.alpha):
-        return Judgement(Verdict.TOO_LITTLE, Why.EVIDENCE_OPEN, value, against, due)
-    return Judgement(Verdict.MISSED, Why.BEHIND_PACE, value, against, due)
+    done, expected = value.numerator, due.expected
+    against = evidence(count_at_least(float(expected), done))
+    if done >= expected:
+        near = target.recover_low is not None and done < expected * target.recover_low / target.low
+        return _met(near, Judgement(Verdict.MET, Why.ON_PACE, value, against, due))
+    grave = False
+    if target.critical_low is not None:
+        least = expected * target.critical_low / target.low
+        grave = done < least and _proven(target.level, evidence(count_at_least(float(least), done)))
+    return _missed(target.level, Judgement(Verdict.MISSED, Why.BEHIND_PACE, value, against, due, _severity(grave)))
 
 
-def _beyond(target: Target, seen: Fraction) -> Why | None:
-    if target.low is not None and seen < target.low:
+class _Bounds(NamedTuple):
+    low: Fraction | None
+    high: Fraction | None
+    member: str | None = None
+
+
+def _beyond(bounds: Bounded, seen: Fraction) -> Why | None:
+    if bounds.low is not None and seen < bounds.low:
         return Why.BELOW_BOUND
-    if target.high is not None and seen > target.high:
+    if bounds.high is not None and seen > bounds.high:
         return Why.ABOVE_BOUND
     return None
+
+
+def _met(near: bool, judgement: Judgement) -> Judgement:
+    return msgspec.structs.replace(judgement, verdict=Verdict.NEAR, reason=Why.NEAR_BOUND) if near else judgement
+
+
+def _missed(level: Level | None, judgement: Judgement) -> Judgement:
+    if level is None or _proven(level, judgement.against):
+        return judgement
+    open_ = {"verdict": Verdict.TOO_LITTLE, "reason": Why.EVIDENCE_OPEN, "severity": Severity.WARNING}
+    return msgspec.structs.replace(judgement, **open_)
+
+
+def _proven(level: Level, against: float | None) -> bool:
+    """True when chance brings so much against a target that holds as rarely as the level asks."""
+    return against is not None and against >= threshold(level.alpha)
+
+
+def _severity(grave: bool) -> Severity:
+    return Severity.CRITICAL if grave else Severity.WARNING
 
 
 def covers(target: Target, tenant: str, scope: str, team: str) -> bool:

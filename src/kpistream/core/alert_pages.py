@@ -1,0 +1,129 @@
+"""Alert pages: the reference page of alerts, generated from the table of transitions and the closed lists.
+
+`docs/reference/alerts.md` is the output; a test holds that both agree.
+"""
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Any, Final
+
+from kpistream.core.alerts import RESTING, TABLE, Next, State
+from kpistream.core.targets import Severity, Verdict, Why
+
+_HEAD: Final = """# Alerts
+
+Generated from the code, `src/kpistream/core/alerts.py` and `core/targets.py`; a test holds that both agree.
+
+Every look at a target gives a *verdict* with a *reason*; verdict and state give the next state. A change of state is
+one record of `kpi.alerts`, under the id `target/tenant/scope/sequence`, which never changes. The first record of the
+highest sequence is the state, for everybody. Why a target is judged on evidence:
+[evidence](../explanation/evidence.md).
+"""
+_STATES: Final[dict[State, str]] = {
+    State.OK: "nothing to tell",
+    State.PENDING: "missed, but not yet for as long as `hold`",
+    State.FIRING: "missed: somebody should look",
+    State.RECOVERING: "met again, but not yet for as long as `recover_hold`",
+    State.NO_DATA: "nothing can be concluded; what was known waits",
+    State.SUSPENDED: "off shift, on a holiday, absent, or no longer covered; what was known waits. Never a recovery",
+}
+_VERDICTS: Final[dict[Verdict, str]] = {
+    Verdict.MET: "the bound holds; where the target has a `recover` level, that too",
+    Verdict.NEAR: "the bound holds, the `recover` level does not",
+    Verdict.MISSED: "beyond the bound, and with `false_alarms` by more than chance brings",
+    Verdict.TOO_LITTLE: "too few cases, or too little evidence, to say anything: the state stays",
+    Verdict.NO_DATA: "data are not there or not complete",
+    Verdict.OFF_SHIFT: "nobody is at work, or the target no longer covers the scope",
+}
+_REASONS: Final[dict[Why, str]] = {
+    Why.WITHIN_BOUND: "at the bound or better",
+    Why.NEAR_BOUND: "at the bound or better, but short of the `recover` level",
+    Why.BELOW_BOUND: "below the bound",
+    Why.ABOVE_BOUND: "above the bound",
+    Why.NO_CASES: "no case at all: there is no value",
+    Why.SAMPLE_TOO_SMALL: "fewer cases than `minimum_sample`",
+    Why.ON_PACE: "as many as the time at work lets expect by now, or more",
+    Why.BEHIND_PACE: "fewer than the time at work lets expect, by more than chance brings",
+    Why.NO_SCHEDULE: "a count against pace, and nobody has said when this agent works",
+    Why.SOURCE_SILENT: "nothing is heard of anybody although people are at work",
+    Why.EVIDENCE_OPEN: "beyond the bound, but by so little or so few that chance does that",
+    Why.CATCHING_UP: "the worker recovers or lags: it knows too little of the present",
+    Why.PANES_CLOSED: "the window begins before the panes that are live: the horizon is shorter than the window",
+    Why.HISTORY_UNREACHABLE: "ClickHouse does not answer",
+    Why.OFF_SHIFT: "nobody is at work",
+    Why.NOT_COVERED: "the scope has left the team, or the target has left the settings",
+}
+_SEVERITIES: Final[dict[Severity, str]] = {
+    Severity.WARNING: "the bound is missed",
+    Severity.CRITICAL: "the `critical` bound is missed, too, by the same evidence",
+}
+_TABLE: Final = """## Transitions
+
+Two states in a cell: the first while the hold time (`hold` of a miss, `recover_hold` of a recovery) still runs, the
+second once it has passed. With no hold time it has passed at once. `-`: the state stays.
+
+"""
+_RESTING: Final = """
+*too-little* leaves every state as it is. *no-data* leads to `no-data` and *off-shift* to `suspended`, from everywhere
+but from an alert that has nothing to rest from. The next verdict is met by the state from before. A target with
+`false_alarms` begins each business day at `ok`: evidence is that of one day. An alert that fires on and is missed on
+the next day's evidence, too, says so in a record from `firing` to `firing`; so does one that becomes critical.
+Severity falls only when the alert ends.
+"""
+
+
+def alerts_page() -> str:
+    """The page as Markdown."""
+    return "\n".join(
+        [
+            _HEAD,
+            *_listed("States", State, _STATES),
+            *_listed("Verdicts", Verdict, _VERDICTS),
+            _TABLE + "\n".join(_table()),
+            _RESTING,
+            "```mermaid\n" + "\n".join(_diagram()) + "\n```\n",
+            *_listed("Reasons", Why, _REASONS),
+            *_listed("Severities", Severity, _SEVERITIES),
+        ]
+    )
+
+
+def _listed(title: str, each: type[StrEnum], meanings: Mapping[Any, str]) -> Iterator[str]:
+    """A table of a closed list; a member without a meaning raises KeyError."""
+    yield f"## {title}\n\n| name | meaning |\n| --- | --- |"
+    yield from (f"| `{name}` | {meanings[name]} |" for name in each)
+    yield ""
+
+
+def _judged() -> list[Verdict]:
+    return list(next(iter(TABLE.values())))
+
+
+def _table() -> Iterator[str]:
+    yield "| state | " + " | ".join(f"*{verdict}*" for verdict in _judged()) + " |"
+    yield "| --- |" + " --- |" * len(_judged())
+    for state, row in TABLE.items():
+        yield f"| `{state}` | " + " | ".join(_cell(state, row[verdict]) for verdict in _judged()) + " |"
+
+
+def _cell(state: State, following: Next) -> str:
+    both = [following.get(held, state) for held in ("holding", "held")]
+    shown = ["-" if each is state else f"`{each}`" for each in both]
+    return shown[0] if shown[0] == shown[1] else ", ".join(shown)
+
+
+def _diagram() -> Iterator[str]:
+    yield "stateDiagram-v2"
+    yield "    [*] --> ok"
+    for state, row in TABLE.items():
+        arrows: dict[State, dict[str, None]] = {}
+        for verdict, following in row.items():
+            for when, to in following.items():
+                both = set(following.values()) == {to} and len(following) == 2
+                arrows.setdefault(to, {})[f"{verdict}" if both else f"{verdict}, {when}"] = None
+        for to, labels in arrows.items():
+            yield f"    {state} --> {to}: {' / '.join(labels)}"
+    for verdict, resting in RESTING.items():
+        name = str(resting).replace("-", "_")
+        yield f'    state "{resting}" as {name}'
+        yield f"    ok --> {name}: {verdict}, from every state"
