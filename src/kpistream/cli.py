@@ -209,6 +209,14 @@ def sink(broker: str | None, store: str | None) -> None:
     _role("run_sink", broker=broker, store=store)
 
 
+@cli.command()
+@_broker
+@_store
+def review(broker: str | None, store: str | None) -> None:
+    """Role: judge weeks and longer, and close every period."""
+    _role("run_review", broker=broker, store=store)
+
+
 def _role(name: str, **overrides: Any) -> None:
     from kpistream import service
 

@@ -68,6 +68,7 @@ class Config:
     agent_metrics: int = _setting(0, "export KPIs of at most this many agents to Prometheus; 0: none")
     sink_rows: int = _setting(20_000, "rows of one insert at most")
     sink_ms: int = _setting(1000, "time between inserts of the sink, in ms")
+    review_grace_minutes: int = _setting(15, "how long after its end a period closes with results, in minutes")
     security_protocol: str = _setting("PLAINTEXT", "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")
     sasl_mechanism: str = _setting("PLAIN", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
     sasl_username: str = _setting("", "SASL user name")
@@ -99,6 +100,11 @@ class Config:
     def sink_group(self) -> str:
         """Consumer group of the sinks."""
         return f"{self.group}-sink"
+
+    @property
+    def review_group(self) -> str:
+        """Consumer group of the reviews."""
+        return f"{self.group}-review"
 
     def connection(self) -> dict[str, Any]:
         """Arguments for aiokafka clients."""
@@ -181,6 +187,8 @@ def _check(config: Config) -> list[str]:
         timeout_s = getattr(config, f"{name}_timeout_s")
         if timeout_s < 1:
             faults.append(f"KPISTREAM_{name.upper()}_TIMEOUT_S: {timeout_s} s is below 1 s")
+    if config.review_grace_minutes < 0:
+        faults.append(f"KPISTREAM_REVIEW_GRACE_MINUTES: {config.review_grace_minutes} is below 0")
     if config.security_protocol not in ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"):
         faults.append(
             f"KPISTREAM_SECURITY_PROTOCOL: {config.security_protocol!r} is not one of "

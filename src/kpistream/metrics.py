@@ -64,10 +64,31 @@ class SinkMetrics:
         self.rows = Counter("kpistream_sink_pane_rows_total", "Pane rows confirmed by the store.", registry=registry)
         self.marks = Counter("kpistream_sink_marks_total", "Closed panes computed again from facts.", registry=registry)
         self.alerts = Counter("kpistream_sink_alerts_total", "Alert rows confirmed by the store.", registry=registry)
+        self.results = Counter("kpistream_sink_results_total", "Result rows confirmed by the store.", registry=registry)
         self.retries = Counter("kpistream_sink_retries_total", "Inserts tried again.", registry=registry)
         self.insert_seconds = Histogram(
             "kpistream_sink_insert_seconds", "One confirmed insert.", registry=registry, buckets=_FLUSH_BUCKETS
         )
         self.lag = Gauge(
             "kpistream_sink_lag_records", "Records not yet committed.", ["topic", "partition"], registry=registry
+        )
+
+
+class ReviewMetrics:
+    """What a review shows."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.on = Gauge("kpistream_review_on", "1 while this process reviews, 0 while it stands by.", registry=registry)
+        self.behind = Gauge(
+            "kpistream_review_behind_seconds",
+            "Since history was whole last; nothing is judged meanwhile.",
+            registry=registry,
+        )
+        self.firing = Gauge(
+            "kpistream_review_alerts_firing", "Alerts of weeks and longer that fire now.", ["tenant"], registry=registry
+        )
+        self.transitions = Counter("kpistream_review_transitions_total", "Transitions published.", registry=registry)
+        self.results = Counter("kpistream_review_results_total", "Results published.", registry=registry)
+        self.round_seconds = Histogram(
+            "kpistream_review_round_seconds", "One round of the review.", registry=registry, buckets=_FLUSH_BUCKETS
         )

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from aiokafka.errors import KafkaError
@@ -23,6 +23,8 @@ from kpistream.endpoint import serve
 from kpistream.errors import ConfigError, KpistreamError
 from kpistream.health import LATE_LOOP_S, Health
 from kpistream.history import ddl, tables
+from kpistream.history.review import Review, ReviewSettings
+from kpistream.history.reviewing import Reviewing
 from kpistream.history.sink import Sink
 from kpistream.history.sink_settings import SinkSettings
 from kpistream.history.standing import StandingLimits
@@ -30,8 +32,9 @@ from kpistream.history.store import Store, open_store
 from kpistream.history.writer import roster_insert
 from kpistream.log import admin as log_admin
 from kpistream.log import continuity
+from kpistream.log.completeness import Follower
 from kpistream.log.topics import Topics
-from kpistream.metrics import SinkMetrics, WorkerMetrics
+from kpistream.metrics import ReviewMetrics, SinkMetrics, WorkerMetrics
 from kpistream.stream.agents import Clocks, Worker, WorkerSettings
 from kpistream.stream.app import AppSettings
 from kpistream.stream.flush import FlushSettings
@@ -185,6 +188,36 @@ async def run_sink(config: Config) -> None:
         await sink.run()
 
 
+async def run_review(config: Config) -> None:
+    """The review role: checks, then works until SIGTERM or SIGINT."""
+    if not config.store:
+        raise ConfigError("KPISTREAM_STORE: the review needs a ClickHouse URL or a directory")
+    registry, health = CollectorRegistry(), Health("review", time.monotonic)
+    async with watched(health, config.loop_timeout_s):
+        partitions, settings = await _started(config, registry, health)
+        reviewing, told = Reviewing(settings, config.pane_ms), review_settings(config, partitions)
+        review = Review(told, reviewing, lambda: open_store(config.store), clocks().now_ms, health)
+        review.observer = ReviewWatch(ReviewMetrics(registry))
+        stop_on_signals(review.stop)
+        await review.run()
+
+
+def review_settings(config: Config, partitions: int) -> ReviewSettings:
+    """What a review of this configuration is told."""
+    topics = Topics(config.topic_prefix)
+    read = ((config.worker_group, topics.events), (config.sink_group, topics.events), (config.sink_group, topics.panes))
+    return ReviewSettings(
+        connection=config.connection(),
+        topics=topics,
+        group=config.review_group,
+        followers=tuple(Follower(*each) for each in read),
+        partitions=partitions,
+        session_timeout_ms=config.session_timeout_s * 1000,
+        grace_ms=config.review_grace_minutes * 60_000,
+        stall_timeout_s=config.store_timeout_s,
+    )
+
+
 async def _started(config: Config, registry: CollectorRegistry, health: Health) -> tuple[int, Settings]:
     """What `checked_start` says, with the endpoint open from before the checks on. Raises ConfigError."""
     starting = health.pulse("start checks are not done", _START_HINT, config.stall_timeout_s, unready_after_s=0.0)
@@ -232,6 +265,7 @@ class SinkWatch:
             tables.FACTS: self._metrics.facts,
             tables.PANES: self._metrics.rows,
             tables.ALERTS: self._metrics.alerts,
+            tables.RESULTS: self._metrics.results,
             "marks": self._metrics.marks,
         }
         counters[table].inc(rows)
@@ -244,6 +278,26 @@ class SinkWatch:
     def committed(self, topic: str, partition: int, offset: int, lag: int) -> None:
         """The group has committed."""
         self._metrics.lag.labels(topic, str(partition)).set(lag)
+
+
+class ReviewWatch:
+    """Counts what a review tells."""
+
+    def __init__(self, metrics: ReviewMetrics) -> None:
+        self._metrics = metrics
+
+    def reviewed(self, transitions: int, results: int, seconds: float) -> None:
+        """A round has published so many."""
+        self._metrics.transitions.inc(transitions)
+        self._metrics.results.inc(results)
+        self._metrics.round_seconds.observe(seconds)
+
+    def standing(self, on: bool, firing: Mapping[str, int], behind_s: float) -> None:
+        """Whether it is on, what fires, and since when history is not whole."""
+        self._metrics.on.set(on)
+        self._metrics.behind.set(behind_s)
+        for tenant, count in firing.items():
+            self._metrics.firing.labels(tenant).set(count)
 
 
 @asynccontextmanager

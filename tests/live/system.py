@@ -238,6 +238,10 @@ class System:
         """Start a sink."""
         return self._role("sink", settings)
 
+    def review(self, **settings: object) -> Role:
+        """Start a review."""
+        return self._role("review", settings)
+
     def _role(self, name: str, settings: Mapping[str, object]) -> Role:
         return self._started(name, [KPISTREAM, name], settings)
 

@@ -37,7 +37,7 @@ def connect(engine_client: Client, database: str) -> Callable[[], Store]:
 async def started(kafka: Broker, connect: Callable[[], Store]) -> Log:
     log = Log(kafka.bootstrap, connect)
     topics = log.topics
-    kafka.create_topics(dict.fromkeys((topics.events, topics.panes, topics.alerts), PARTITIONS))
+    kafka.create_topics(dict.fromkeys((topics.events, topics.panes, topics.alerts, topics.results), PARTITIONS))
     await log.start()
     return log
 

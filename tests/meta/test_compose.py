@@ -13,12 +13,13 @@ ROLES = {name: service for name, service in SERVICES.items() if service["image"]
 
 
 def test_services_are_the_main_job() -> None:
-    assert set(SERVICES) == {"kafka", "clickhouse", "topics", "ddl", "worker", "sink"}
+    assert set(SERVICES) == {"kafka", "clickhouse", "topics", "ddl", "worker", "sink", "review"}
     assert [service["command"][:2] for service in ROLES.values()] == [
         ["topics", "apply"],
         ["ddl", "apply"],
         ["worker"],
         ["sink"],
+        ["review"],
     ]
 
 
@@ -43,7 +44,7 @@ def test_nothing_starts_before_what_it_needs() -> None:
 
 
 def test_a_role_is_healthy_when_it_is_ready() -> None:
-    for name in ("worker", "sink"):
+    for name in ("worker", "sink", "review"):
         probe = SERVICES[name]["healthcheck"]["test"]
 
         assert f":{load({}).metrics_port}/readyz'" in probe[-1]

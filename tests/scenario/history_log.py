@@ -48,7 +48,7 @@ class Log:
 
     async def start(self) -> None:
         await self.publisher.start()
-        for topic in (self.topics.events, self.topics.panes, self.topics.alerts):
+        for topic in (self.topics.events, self.topics.panes, self.topics.alerts, self.topics.results):
             assert await self.publisher.partitions(topic) == PARTITIONS
 
     async def event(self, event: dict[str, Any], partition: int | None = None) -> int:

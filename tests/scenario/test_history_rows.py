@@ -220,8 +220,8 @@ def transition(to: State, sequence: int = 1) -> Transition:
 
 
 def test_first_record_of_a_sequence_stands(store: Store) -> None:
-    zombie = writer.AlertRecord(transition(State.PENDING), "kpi.alerts", 0, 9)
-    first = writer.AlertRecord(transition(State.FIRING), "kpi.alerts", 0, 8)
+    zombie = writer.Appended(transition(State.PENDING), "kpi.alerts", 0, 9)
+    first = writer.Appended(transition(State.FIRING), "kpi.alerts", 0, 8)
 
     for records in ([first], [zombie], [first, zombie]):
         store.insert(writer.alert_insert(records))

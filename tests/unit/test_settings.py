@@ -132,6 +132,7 @@ def test_all_faults_of_targets_come_at_once():
     assert faults(roster=roster, targets=text) == [
         'targets.yaml:3 targets[0].kpi: "conect_share" is no KPI, did you mean "connect_share"?',
         'targets.yaml:4 targets[0].window: "rolling-30m" is none of rolling-15m, rolling-60m, business-day, '
+        "week, month, quarter, year, "
         'did you mean "rolling-60m"?',
         'targets.yaml:8 targets[1].bound: "25" is more than the whole, write 25 % or a share such as 0.25',
         'targets.yaml:9 targets[1].minimum_sample: "0" is no whole number from 1 to 1000000000',
@@ -163,7 +164,7 @@ def test_level_of_false_alarms_is_read_and_refused_where_nothing_can_be_weighed(
     assert faults(roster="tenants: {acme: {}}", targets=text) == [
         "targets.yaml:3 targets[1].false_alarms: conversion_per_connected has no cases that evidence could be "
         "weighed by",
-        "targets.yaml:4 targets[2].false_alarms: evidence is weighed over a business day, not over rolling-60m",
+        "targets.yaml:4 targets[2].false_alarms: evidence is weighed over a day or more, not over rolling-60m",
         'targets.yaml:5 targets[3].false_alarms: "seldom" says no level, write 1 a week for 20, which is how many '
         "people it is about",
         'targets.yaml:6 targets[4].false_alarms: "5 a day for 5": alarms: 5 must be below one for each agent, target '
@@ -204,6 +205,22 @@ def test_marks_of_a_target_are_read_in_the_unit_of_its_kpi():
 
     assert (one.recover_low, one.critical_low, one.recover_high) == (Fraction(3, 10), Fraction(15, 100), None)
     assert (two.recover_low, two.recover_high, two.critical_low, two.critical_high) == (None, 300_000, 60_000, None)
+
+
+def test_longer_windows_are_judged_against_pace_or_only_when_they_end():
+    text = """targets:
+  - {name: one, kpi: calls, window: week, bound: 500}
+  - {name: two, kpi: calls, window: week, bound: 500, alerts: off}
+  - {name: three, kpi: calls, window: month, bound: 2000, false_alarms: 1 a month for 20}
+  - {name: four, kpi: connect_share, window: quarter, bound: 25 %}
+  - {name: five, kpi: connect_share, window: rolling-60m, bound: 25 %, alerts: off}
+  - {name: six, kpi: connect_share, window: week, bound: 25 %, alerts: maybe}
+"""
+    assert faults(roster="tenants: {acme: {}}", targets=text) == [
+        "targets.yaml:2 targets[0].window: calls over a week needs false_alarms, or alerts: off",
+        "targets.yaml:6 targets[4].alerts: rolling-60m has no end at which a target could close",
+        'targets.yaml:7 targets[5].alerts: "maybe" is none of on, off',
+    ]
 
 
 FROM_BELOW = "calls is held against the time at work from below only, say one bound"

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from kpistream.core.alerts import RESTING, TABLE, Next, State
+from kpistream.core.results import Outcome
 from kpistream.core.targets import Severity, Verdict, Why
 
 _HEAD: Final = """# Alerts
@@ -57,6 +58,20 @@ _SEVERITIES: Final[dict[Severity, str]] = {
     Severity.WARNING: "the bound is missed",
     Severity.CRITICAL: "the `critical` bound is missed, too, by the same evidence",
 }
+_RESULTS: Final = """## Results
+
+At the end of its period (business day, week, month, quarter, year) each target closes with a record of `kpi.results`,
+by the plain number: evidence is for interrupting people, the plain number is for the record. Counts of which more is
+better are prorated by schedule and absence, shares and means never. Nothing is said of somebody who did nothing and
+was not expected to work. A result never pages anybody. When late events or corrections change the sums of one of the
+last seven days, two weeks, two months, or of the last quarter or year, the result is published again under its id,
+`target/tenant/scope/window_from_ms`; the one that was computed last stands (`as_of_ms`).
+"""
+_OUTCOMES: Final[dict[Outcome, str]] = {
+    Outcome.MET: "the bound held",
+    Outcome.MISSED: "it did not",
+    Outcome.TOO_LITTLE: "no case, or fewer than `minimum_sample`",
+}
 _TABLE: Final = """## Transitions
 
 Two states in a cell: the first while the hold time (`hold` of a miss, `recover_hold` of a recovery) still runs, the
@@ -84,6 +99,8 @@ def alerts_page() -> str:
             "```mermaid\n" + "\n".join(_diagram()) + "\n```\n",
             *_listed("Reasons", Why, _REASONS),
             *_listed("Severities", Severity, _SEVERITIES),
+            _RESULTS,
+            *_listed("Outcomes", Outcome, _OUTCOMES),
         ]
     )
 

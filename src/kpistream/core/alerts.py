@@ -252,11 +252,16 @@ def states_from_log(transitions: Iterable[Transition]) -> dict[Subject, Alert]:
     """State of every subject: the first record of its highest sequence, in the order of the log."""
     out: dict[Subject, Alert] = {}
     for transition in transitions:
-        subject = Subject(transition.target, transition.tenant, transition.scope)
-        known = out.get(subject)
-        if known is None or transition.sequence > known.sequence:
-            out[subject] = alert_after(transition)
+        take_from_log(out, transition)
     return out
+
+
+def take_from_log(states: dict[Subject, Alert], transition: Transition) -> None:
+    """Take in the next record of the log: it is the state unless one of its sequence, or a later one, was there."""
+    subject = Subject(transition.target, transition.tenant, transition.scope)
+    known = states.get(subject)
+    if known is None or transition.sequence > known.sequence:
+        states[subject] = alert_after(transition)
 
 
 def alert_key(transition: Transition) -> bytes:

@@ -15,10 +15,11 @@ from kpistream.core.settings_values import bound, duration_ms, identifier, label
 from kpistream.core.target_marks import read_marks
 from kpistream.core.targets import Direction, Scope, Target, default_direction
 from kpistream.core.weighing import WINDOWS, weighed_range
-from kpistream.core.windows import LIVE_WINDOWS
+from kpistream.core.windows import CALENDAR_WINDOWS, LIVE_WINDOWS
 from kpistream.core.yaml_nodes import Section, near
 
 _MOST_CASES = 1_000_000_000
+_WINDOWS = tuple(dict.fromkeys((*LIVE_WINDOWS, *CALENDAR_WINDOWS)))
 
 
 def read_targets(section: Section, roster: Roster, targets: dict[str, Target]) -> None:
@@ -39,7 +40,7 @@ def _target(section: Section, roster: Roster) -> Target | None:
         if key not in section:
             section.fault("is missing", key)
     name = section.read("name", identifier)
-    window = section.choice("window", LIVE_WINDOWS, "")
+    window, alerts = _window(section)
     scope = section.choice("scope", list(Scope), Scope.AGENT)
     kpi = section.read("kpi", _kpi)
     direction, low, high = _bounds(section, kpi)
@@ -66,12 +67,31 @@ def _target(section: Section, roster: Roster) -> Target | None:
         owner=owner,
         hold_ms=hold_ms or 0,
         recover_hold_ms=recover_hold_ms or 0,
+        alerts=alerts,
         recover_low=marks.recover_low,
         recover_high=marks.recover_high,
         critical_low=marks.critical_low,
         critical_high=marks.critical_high,
     )
-    return msgspec.structs.replace(target, level=_level(section, target))
+    target = msgspec.structs.replace(target, level=_level(section, target))
+    _check_to_date(section, kpi, target)
+    return target
+
+
+def _check_to_date(section: Section, kpi: Kpi, target: Target) -> None:
+    """A count of a week is below its bound until the week ends: that alone is no reason for an alert."""
+    long = target.window not in LIVE_WINDOWS and target.alerts and target.level is None
+    if long and proration(kpi) is Proration.BY_TIME:
+        section.fault(f"{kpi.name} over a {target.window} needs false_alarms, or alerts: off", "window")
+
+
+def _window(section: Section) -> tuple[str, bool]:
+    """The window, empty when there is none, and whether anybody is alarmed before it ends."""
+    window = section.choice("window", _WINDOWS, "")
+    alerts = section.choice("alerts", ("on", "off"), "on") == "on"
+    if not alerts and window not in ("", *CALENDAR_WINDOWS):
+        section.fault(f"{window} has no end at which a target could close", "alerts")
+    return window, alerts
 
 
 def _kpi(name: str) -> Kpi:
@@ -127,7 +147,7 @@ def _level(section: Section, target: Target | None) -> Level | None:
     if fault:
         section.fault(fault, "false_alarms")
     if target.window not in WINDOWS:
-        section.fault(f"evidence is weighed over a business day, not over {target.window}", "false_alarms")
+        section.fault(f"evidence is weighed over a day or more, not over {target.window}", "false_alarms")
     return found
 
 

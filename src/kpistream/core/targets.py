@@ -67,6 +67,8 @@ class Target(msgspec.Struct, frozen=True):
     """How long the target must be met again before its alert is over."""
     level: Level | None = None
     """Judged on evidence, with so many false alarms at most; None: on the point."""
+    alerts: bool = True
+    """False: it closes with a result at the end of its period, and nobody is alarmed before."""
     recover_low: Fraction | None = None
     """Not below `low`: an alert ends only when the value is back here. None: at the bound."""
     recover_high: Fraction | None = None

@@ -1,8 +1,9 @@
 """Weighing: the evidence of a tally against a target's bounds.
 
-A function of sums alone. Only for KPIs whose denominator counts cases of the numerator (`Kpi.cases`): conversion, whose
-deals are no part of the period's calls, is none of them. The level holds over one business day, whatever the number of
-looks; windows that roll have no such level, because what leaves them takes its evidence along.
+A function of sums alone. Only for KPIs whose denominator counts cases of the numerator (`Kpi.cases`): conversion,
+whose deals are no part of the period's calls, is none of them. The level holds over one period (a business day; a
+week and more: then false alarms are fewer than was asked), whatever the number of looks; windows that roll have no
+such level, because what leaves them takes its evidence along.
 """
 
 from collections.abc import Mapping
@@ -22,9 +23,9 @@ from kpistream.core.evidence import (
     unlimited_mean_at_least,
 )
 from kpistream.core.kpis import Value
-from kpistream.core.windows import BUSINESS_DAY
+from kpistream.core.windows import CALENDAR_WINDOWS
 
-WINDOWS = frozenset({BUSINESS_DAY})
+WINDOWS = frozenset(CALENDAR_WINDOWS)
 """Windows over which evidence is weighed."""
 
 

@@ -37,7 +37,8 @@ class Progress:
     facts: int = 0
     rows: int = 0
     marks: int = 0
-    alerts: int = 0
+    appended: int = 0
+    """Transitions and results."""
     retries: int = 0
     committed: dict[tuple[str, int], int] = field(default_factory=dict)
     """Committed offset by topic and partition, of the partitions that are assigned now."""

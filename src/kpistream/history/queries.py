@@ -7,9 +7,13 @@ epoch ms, and cut at pane starts; None is an open end.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from kpistream.core.measures import BY_NAME, Tally
 from kpistream.core.placing import Place
+from kpistream.core.results import Result
 from kpistream.core.rows import PaneRow
+from kpistream.core.windows import Window
 from kpistream.history import tables
 from kpistream.history.store import Store
 
@@ -91,6 +95,26 @@ def sums_by_scope(store: Store, span: Span, by: str | None = None, zone: str = "
     )
     rows = store.query(sql, {**parameters, "zone": zone})
     return [Sums(row[0], row[1], row[2], tally_of(row[3:])) for row in rows]
+
+
+def first_panes(store: Store) -> dict[str, int]:
+    """Start of the first pane of every tenant that has one, epoch ms."""
+    sql = f"SELECT tenant, toUnixTimestamp64Milli(min(start)) FROM {tables.PANES} GROUP BY tenant"
+    return {tenant: int(start_ms) for tenant, start_ms in store.query(sql)}
+
+
+def results_of(store: Store, tenant: str, name: str, window: Window) -> dict[str, Result]:
+    """The results that stand of one tenant's period, by id. `name` is the window's."""
+    names = {column: tables.field_of(column) for column in tables.RESULT_COLUMNS if column not in tables.COORDINATES}
+    instants = {column for column in names if tables.INSTANT in tables.RESULT_COLUMNS[column]}
+    columns = ", ".join(f"toUnixTimestamp64Milli({each})" if each in instants else f"`{each}`" for each in names)
+    sql = (
+        f"SELECT {columns} FROM {tables.RESULTS} FINAL WHERE tenant = {{tenant:String}} AND window = {{name:String}} "
+        "AND window_from = fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')"
+    )
+    rows = store.query(sql, {"tenant": tenant, "name": name, "from_ms": window.from_ms})
+    found = (msgspec.convert(dict(zip(names.values(), row, strict=True)), Result) for row in rows)
+    return {each.result_id: each for each in found}
 
 
 def distinct_calls(store: Store, span: Span, by: str | None = None, zone: str = "UTC") -> dict[tuple[Any, ...], int]:

@@ -8,6 +8,7 @@ offsets that the log no longer holds, stop the process. A round: facts, rows, ma
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final, TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -23,6 +24,7 @@ from aiokafka.errors import (
 from kpistream.errors import ConfigError
 from kpistream.health import Health
 from kpistream.history import ddl, writer
+from kpistream.history.appending import appends
 from kpistream.history.holding import hold_back
 from kpistream.history.progress import Progress, SinkObserver, Unobserved
 from kpistream.history.retrying import Backoff, Retrying
@@ -63,6 +65,7 @@ class Sink:
         backoff = Backoff(settings.backoff_ms, settings.backoff_limit_ms, settings.unavailable_after_s)
         self._retrying = Retrying(backoff, self.progress, self._observer, self._standing)
         self._reader = EventReader(settings.pane_ms, settings.partitions)
+        self._appends = appends(settings.topics)
         self._stopping = asyncio.Event()
         self._store: Store | None = None
         self._shards: dict[int, Shard] = {}
@@ -80,10 +83,9 @@ class Sink:
 
     async def run(self) -> None:
         """Work until `stop`. Raises `ConfigError` and `StoreRefused` for what no retry can mend."""
-        store = await self._persist(self._open)
+        self._store = store = await self._persist(self._open)
         if store is None:
             return
-        self._store = store
         self._standing.opened()
         consumer, topics, failure = self._make_consumer(), self.settings.topics, None
         if self.settings.watch_log:
@@ -91,7 +93,7 @@ class Sink:
             self._watching = asyncio.ensure_future(watch.run())
         try:
             await consumer.start()
-            consumer.subscribe([topics.events, topics.panes, topics.alerts], listener=_Listener(self))
+            consumer.subscribe([topics.events, topics.panes, *self._appends], listener=_Listener(self))
             await self._loop(consumer)
         except BaseException as error:
             failure = error
@@ -157,8 +159,8 @@ class Sink:
             end = consumer.last_stable_offset(tp)  # an open transaction holds up what is behind it
             if end is None or end < 0:
                 end = max(consumer.highwater(tp) or 0, self._ends.get(tp, 0))
-            read = {topics.events: shard.events_next, topics.panes: shard.plan.panes_read}
-            waits = read.get(tp.topic, shard.alerts_next) > max(UNREAD, committed or 0)
+            read = {topics.events: shard.events_next, topics.panes: shard.plan.panes_read, **shard.appended_next}
+            waits = read[tp.topic] > max(UNREAD, committed or 0)
             if waits or await position(consumer, tp) < end:
                 # Marks hold up the panes until the facts before them are written.
                 facts = known.get((topics.events, tp.partition)) if tp.topic == topics.panes else None
@@ -191,10 +193,10 @@ class Sink:
                 if tp in consumer.assignment():
                     consumer.seek(tp, records[0].offset)
                 continue
-            take = {topics.events: shard.take_event, topics.panes: shard.take_pane, topics.alerts: shard.take_alert}
+            take = {topics.events: shard.take_event, topics.panes: shard.take_pane}.get(tp.topic, shard.take_appended)
             for record in records:
                 try:
-                    take[tp.topic](record)
+                    take(record)
                 except ValueError as error:
                     raise ConfigError(
                         f"{tp.topic}[{tp.partition}] offset {record.offset}: {error}\n"
@@ -207,8 +209,7 @@ class Sink:
             tp = TopicPartition(self.settings.topics.events, number)
             if shard.events_next == UNREAD or tp in self._unstarted:
                 continue
-            # Not waited for: what keeps it from coming may be an error that only the next poll raises.
-            at = await position(consumer, tp)
+            at = await position(consumer, tp)  # not waited for: an error may keep it that only the next poll raises
             if self._shards.get(number) is shard:
                 shard.events_next = max(shard.events_next, at)
 
@@ -223,7 +224,7 @@ class Sink:
             await self._write_facts(store, shards)
             and await self._write_rows(store, shards)
             and await self._answer_marks(store, shards)
-            and await self._write_alerts(store, shards)
+            and await self._write_appended(store, shards)
         )
         if self._watching is not None and self._watching.done():
             self._watching.result()  # raises what it found
@@ -270,13 +271,14 @@ class Sink:
             shard.plan.marks_answered(answered, shard.plan.events_written)
         return True
 
-    async def _write_alerts(self, store: Store, shards: Sequence[Shard]) -> bool:
-        records = [record for shard in shards for record in shard.alerts]
-        if not await self._insert(store, lambda: writer.alert_insert(records), len(records)):
-            return False
-        self.progress.alerts += len(records)
-        for shard in shards:
-            shard.alerts = []
+    async def _write_appended(self, store: Store, shards: Sequence[Shard]) -> bool:
+        for topic, append in self._appends.items():
+            records = [record for shard in shards for record in shard.appended[topic]]
+            if not await self._insert(store, partial(append.insert, records), len(records)):
+                return False
+            self.progress.appended += len(records)
+            for shard in shards:
+                shard.appended[topic] = []
         return True
 
     async def _insert(self, store: Store, make: Callable[[], Insert], rows: int) -> bool:
@@ -309,7 +311,7 @@ class Sink:
             for topic, offset in (
                 (topics.events, shard.events_next),
                 (topics.panes, shard.plan.committable()),
-                (topics.alerts, shard.alerts_next),
+                *shard.appended_next.items(),
             ):
                 if offset is not None and offset != UNREAD and known.get((topic, shard.number)) != offset:
                     offsets[TopicPartition(topic, shard.number)] = offset
@@ -343,7 +345,7 @@ class Sink:
 
     def gained(self, assigned: Iterable[TopicPartition]) -> None:
         """These partitions are ours now; where to begin is looked up before the next round."""
-        self._shards = {tp.partition: Shard(tp.partition, self._reader) for tp in assigned}
+        self._shards = {tp.partition: Shard(tp.partition, self._reader, self._appends) for tp in assigned}
         self._unstarted = set(assigned)
         self._standing.assigned()
 
@@ -377,7 +379,7 @@ class Sink:
     def _check_assignment(self, consumer: AIOKafkaConsumer) -> None:
         """Raise `ConfigError` unless events and panes of one number are read here, of as many partitions as we know."""
         topics, wanted, known = self.settings.topics, self.settings.partitions, consumer.partitions_for_topic
-        counts = {topic: len(known(topic) or ()) for topic in (topics.events, topics.panes, topics.alerts)}
+        counts = {topic: len(known(topic) or ()) for topic in (topics.events, topics.panes, *self._appends)}
         faults = [changed_count(topic, count, wanted) for topic, count in counts.items() if count != wanted]
         assigned = consumer.assignment()
         events = {tp.partition for tp in assigned if tp.topic == topics.events}

@@ -14,6 +14,7 @@ from kpistream.core.fields import CallFields, DealFields, SurveyFields
 PANES: Final = "kpi_panes"
 FACTS: Final = "kpi_facts"
 ALERTS: Final = "kpi_alerts"
+RESULTS: Final = "kpi_results"
 ROSTER: Final = "kpi_roster"
 SCHEMA_VERSIONS: Final = "kpi_schema_versions"
 
@@ -137,6 +138,16 @@ def sums() -> str:
     return ", ".join([*scalars, *(f"sumMap({name})" for name in FAMILY_COLUMNS)])
 
 
+COORDINATES: Final = ("topic", "partition", "offset")
+"""Columns that say where in the log a row was read."""
+_FIELDS: Final = {name: f"{name}_ms" for name in ("at", "since", "as_of", "window_from", "window_to")}
+
+
+def field_of(column: str) -> str:
+    """What a column of a transition or a result is called in the record."""
+    return _FIELDS.get(column, column)
+
+
 ALERT_COLUMNS: Final[dict[str, str]] = {
     "target": NAME,
     "tenant": NAME,
@@ -174,6 +185,35 @@ ALERT_COLUMNS: Final[dict[str, str]] = {
     "precedence": "UInt64",
 }
 """Columns of a transition. `precedence` falls with the offset: the first record of a sequence stands."""
+
+RESULT_COLUMNS: Final[dict[str, str]] = {
+    "result_id": "String",
+    "target": NAME,
+    "tenant": NAME,
+    "scope": "String",
+    "window": NAME,
+    "window_from": INSTANT,
+    "window_to": INSTANT,
+    "as_of": INSTANT,
+    "outcome": NAME,
+    "severity": NAME,
+    "reason": NAME,
+    "kpi": NAME,
+    "direction": NAME,
+    "low": "Nullable(Float64)",
+    "high": "Nullable(Float64)",
+    "value": "Nullable(Float64)",
+    "numerator": "Nullable(Int64)",
+    "denominator": "Nullable(Int64)",
+    "basis": "LowCardinality(Nullable(String))",
+    "team": "LowCardinality(Nullable(String))",
+    "display_name": "Nullable(String)",
+    "owner": "LowCardinality(Nullable(String))",
+    "topic": NAME,
+    "partition": "UInt32",
+    "offset": "UInt64",
+}
+"""Columns of a result; the one with the greatest `as_of` stands."""
 
 ROSTER_COLUMNS: Final[dict[str, str]] = {
     "version": "UInt64",

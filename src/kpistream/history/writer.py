@@ -1,17 +1,16 @@
-"""Writer: facts, panes, alerts and rosters as rows, and a closed pane computed again from its facts.
+"""Writer: facts, panes, alerts, results and rosters as rows, and a closed pane computed again from its facts.
 
 Every table replaces by version, so writing a row twice, late or out of order changes nothing. The row
 that `recompute` makes equals the one that a worker would have published for the same events: same sums,
 same version, tombstones counted.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from kpistream.core import measures as m
-from kpistream.core.alerts import Transition
 from kpistream.core.fields import RetractedFields
 from kpistream.core.placing import Accepted, Place, rank_parts
 from kpistream.core.roster import ALWAYS_FROM_MS, ALWAYS_TO_MS, Dated, Person, Roster
@@ -33,10 +32,10 @@ class Fact(NamedTuple):
     timestamp_ms: int
 
 
-class AlertRecord(NamedTuple):
-    """A transition and the record that brought it."""
+class Appended(NamedTuple):
+    """A transition or a result, and the record that brought it."""
 
-    transition: Transition
+    content: Any
     topic: str
     partition: int
     offset: int
@@ -159,25 +158,38 @@ GROUP BY tenant, scope, start
 
 
 _LAST_OFFSET: Final = (1 << 63) - 1
-_RENAMED: Final = {"at": "at_ms", "since": "since_ms", "window_from": "window_from_ms", "window_to": "window_to_ms"}
-_TRANSITION: Final = tuple(
-    (attrgetter(_RENAMED.get(name, name)), type_ == tables.NAME)
-    for name, type_ in tables.ALERT_COLUMNS.items()
-    if name not in ("topic", "partition", "offset", "precedence")
-)
 
 
-def alert_insert(records: Sequence[AlertRecord]) -> Insert:
+def _getters(columns: Mapping[str, str], behind: Sequence[str]) -> tuple[tuple[Callable[[Any], Any], bool], ...]:
+    """How to get each column's value out of a record, and whether it is to be text; those `behind` are not in it."""
+    return tuple(
+        (attrgetter(tables.field_of(name)), type_ == tables.NAME)
+        for name, type_ in columns.items()
+        if name not in behind
+    )
+
+
+_TRANSITION: Final = _getters(tables.ALERT_COLUMNS, (*tables.COORDINATES, "precedence"))
+_RESULT: Final = _getters(tables.RESULT_COLUMNS, tables.COORDINATES)
+
+
+def alert_insert(records: Sequence[Appended]) -> Insert:
     """Rows of `kpi_alerts`; of two records with one sequence the earlier one in the log stands."""
-    transitions = [record.transition for record in records]
-    values: list[Sequence[Any]] = [
-        *([str(get(each)) if text else get(each) for each in transitions] for get, text in _TRANSITION),
-        [record.topic for record in records],
-        [record.partition for record in records],
-        [record.offset for record in records],
-        [_LAST_OFFSET - record.offset for record in records],
-    ]
+    values = [*_contents(records, _TRANSITION), [_LAST_OFFSET - record.offset for record in records]]
     return Insert(tables.ALERTS, tables.ALERT_COLUMNS, values)
+
+
+def result_insert(records: Sequence[Appended]) -> Insert:
+    """Rows of `kpi_results`; of two results of one period the one that was computed later stands."""
+    return Insert(tables.RESULTS, tables.RESULT_COLUMNS, _contents(records, _RESULT))
+
+
+def _contents(records: Sequence[Appended], getters: Sequence[tuple[Callable[[Any], Any], bool]]) -> list[Sequence[Any]]:
+    contents = [record.content for record in records]
+    values: list[Sequence[Any]] = [
+        [str(get(each)) if text else get(each) for each in contents] for get, text in getters
+    ]
+    return values + [[getattr(record, name) for record in records] for name in tables.COORDINATES]
 
 
 def roster_insert(version: int, roster: Roster) -> Insert:

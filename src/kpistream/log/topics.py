@@ -1,7 +1,7 @@
 """Topics: their names, what each must look like, and which partition a key belongs to.
 
-One topic for all events, so that one agent has one ordered log. Partition numbers of `events`, `panes`
-and `alerts` correspond: what follows from events of partition 3 is in partition 3.
+One topic for all events, so that one agent has one ordered log. Partition numbers of `events`, `panes`,
+`alerts` and `results` correspond: what follows from events of partition 3 is in partition 3.
 """
 
 from dataclasses import dataclass
@@ -60,6 +60,11 @@ class Topics:
         return self.prefix + "alerts"
 
     @property
+    def results(self) -> str:
+        """How targets closed at the end of their periods."""
+        return self.prefix + "results"
+
+    @property
     def dead_letters(self) -> str:
         """Refused records with their reason and original bytes."""
         return self.prefix + "dead-letters"
@@ -102,6 +107,7 @@ class Topics:
             TopicSpec(self.readings, fading, True, "live numbers"),
             TopicSpec(self.team_panes, fading, True, "sums of panes by tenant"),
             TopicSpec(self.alerts, alerts, True, "transitions of alerts"),
+            TopicSpec(self.results, alerts, True, "how targets closed at the end of their periods"),
             TopicSpec(self.dead_letters, letters, False, "refused records"),
             TopicSpec(self.settings, (("cleanup.policy", "compact"), stamped), False, "what all roles agree on"),
         )

@@ -34,7 +34,7 @@ from kpistream.core.targets import (
     judge,
     paced,
 )
-from kpistream.core.windows import RunningWindow
+from kpistream.core.windows import LIVE_WINDOWS, RunningWindow
 from kpistream.stream.live import LiveWindows, Slot
 from kpistream.stream.rota import Rota
 
@@ -56,6 +56,9 @@ class Bench:
 
     def __init__(self, settings: Settings, about: Callable[[str, int], About], kinds: frozenset[str]) -> None:
         self._settings = settings
+        self._judged = tuple(each for each in settings.targets if each.alerts and each.window in LIVE_WINDOWS)
+        self._elsewhere = {each.name for each in settings.targets if each not in self._judged}
+        """Targets that the review judges, or nobody before their period ends."""
         self._kinds = kinds
         self._about = about
         self.alerts: dict[Subject, Alert] = {}
@@ -85,7 +88,7 @@ class Bench:
         left, self._left = self._left, []
         if not left:
             return []
-        targets = {target.name: target for target in self._settings.targets}
+        targets = {target.name: target for target in self._judged}
         slots: dict[Slot, None] = {}
         for subject in left:
             key, target = f"{subject.tenant}/{subject.scope}", targets.get(subject.target)
@@ -178,7 +181,7 @@ class Bench:
         """
         self._rota.forget_all_but(live)
         transitions: list[Transition] = []
-        targets = {target.name: target for target in self._settings.targets}
+        targets = {target.name: target for target in self._judged}
         for subject, alert in list(self.alerts.items()):
             target = targets.get(subject.target)
             if target is None or alert.state in _AT_REST:
@@ -202,9 +205,9 @@ class Bench:
         """Alerts that fire, by tenant; tenants whose alerts all rest are there with 0."""
         out: Counter[str] = Counter()
         for alert in self.alerts.values():
-            out[alert.subject.tenant] += alert.state is State.FIRING
+            out[alert.subject.tenant] += alert.state is State.FIRING and alert.subject.target not in self._elsewhere
         return out
 
     def _targets(self, about: About, window: str) -> list[Target]:
         team = about.team or ""
-        return [t for t in self._settings.targets if t.window == window and covers(t, about.tenant, about.scope, team)]
+        return [t for t in self._judged if t.window == window and covers(t, about.tenant, about.scope, team)]

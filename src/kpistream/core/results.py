@@ -1,0 +1,145 @@
+"""Results: how a target closed at the end of its period, by the plain number.
+
+Evidence is for interrupting people; the plain number is for the record. A result never pages anybody. It is a function
+of the sums of its period: when late events or corrections change them, the result is published again under its id, and
+the one that was computed last stands.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from fractions import Fraction
+from typing import Final
+
+import msgspec
+
+from kpistream.core.kpis import BY_NAME, DEFAULT_LIMITS, Limits
+from kpistream.core.pace import Proration, pace, proration
+from kpistream.core.readings import About
+from kpistream.core.schedules import Basis, Plan
+from kpistream.core.targets import Direction, Due, Judgement, Severity, Target, Verdict, Why, judge
+from kpistream.core.windows import Window
+
+
+class Outcome(StrEnum):
+    """How a target closed."""
+
+    MET = "met"
+    MISSED = "missed"
+    TOO_LITTLE = "too-little-data"
+    """No case, or fewer than the minimum sample: neither met nor missed."""
+
+
+_OUTCOMES: Final = {
+    Verdict.MET: Outcome.MET,
+    Verdict.MISSED: Outcome.MISSED,
+    Verdict.TOO_LITTLE: Outcome.TOO_LITTLE,
+}
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """How one target closed for one scope: a record of `kpi.results`."""
+
+    result_id: str
+    """`target/tenant/scope/window_from_ms`: the same whenever it is computed."""
+    target: str
+    tenant: str
+    scope: str
+    """`agent:ID`, `team:NAME` or `tenant`."""
+    window: str
+    window_from_ms: int
+    window_to_ms: int
+    as_of_ms: int
+    """When it was computed: of two results with one id the later one stands."""
+    outcome: Outcome
+    severity: Severity
+    """Of a miss: critical when the critical bound was missed, too."""
+    reason: Why
+    kpi: str
+    direction: Direction
+    low: float | None
+    """What was asked for: of a count that follows the time at work, the prorated bound."""
+    high: float | None
+    value: float | int | None
+    numerator: int | None
+    denominator: int | None
+    basis: str | None = None
+    """What proration rests on, `shift` or `business-hours`; None when nothing was prorated."""
+    team: str | None = None
+    display_name: str | None = None
+    owner: str | None = None
+
+
+def close(
+    target: Target, tally: Mapping[int, int], limits: Limits = DEFAULT_LIMITS, plan: Plan | None = None
+) -> Judgement | None:
+    """How a target closes over the sums of its whole window; None when there is nothing to tell.
+
+    `plan`: the working time of an agent in the window, None for teams and tenants. Counts of which more is better are
+    prorated by it; shares and means never are. Nothing is told of somebody who has no sums and was not expected to
+    work: no shift, a holiday, absent, or nobody has said when.
+    """
+    known = plan is not None and plan.basis is not Basis.NONE
+    if not tally and not (known and plan is not None and plan.working):
+        return None
+    plain = msgspec.structs.replace(target, level=None, recover_low=None, recover_high=None)
+    if not known or plan is None or target.low is None or proration(BY_NAME[target.kpi]) is not Proration.BY_TIME:
+        return judge(plain, tally, limits)
+    asked = pace(target.low, plan, plan.window.to_ms).prorated
+    if not asked:
+        return None
+    judgement = judge(msgspec.structs.replace(plain, **_scaled(plain, asked / target.low)), tally, limits)
+    return msgspec.structs.replace(judgement, due=Due(asked, str(plan.basis)))
+
+
+def _scaled(target: Target, factor: Fraction) -> dict[str, Fraction]:
+    bounds = {name: getattr(target, name) for name in ("low", "high", "critical_low", "critical_high")}
+    return {name: bound * factor for name, bound in bounds.items() if bound is not None}
+
+
+def result(target: Target, judgement: Judgement, about: About, window: Window, as_of_ms: int) -> Result:
+    """The record of a target that closed so."""
+    value, due = judgement.value, judgement.due
+    low = target.low if due is None else due.expected
+    return Result(
+        result_id=f"{target.name}/{about.tenant}/{about.scope}/{window.from_ms}",
+        target=target.name,
+        tenant=about.tenant,
+        scope=about.scope,
+        window=target.window,
+        window_from_ms=window.from_ms,
+        window_to_ms=window.to_ms,
+        as_of_ms=as_of_ms,
+        outcome=_OUTCOMES[judgement.verdict],
+        severity=judgement.severity,
+        reason=judgement.reason,
+        kpi=target.kpi,
+        direction=target.direction,
+        low=None if low is None else float(low),
+        high=None if target.high is None else float(target.high),
+        value=None if value is None else value.value,
+        numerator=None if value is None else value.numerator,
+        denominator=None if value is None else value.denominator,
+        basis=None if due is None else due.basis,
+        team=about.team,
+        display_name=about.display_name,
+        owner=target.owner,
+    )
+
+
+def same(one: Result, other: Result) -> bool:
+    """True when two results say the same, whenever they were computed."""
+    return msgspec.structs.replace(one, as_of_ms=other.as_of_ms) == other
+
+
+def result_key(each: Result) -> bytes:
+    """Kafka key of a result: its id."""
+    return each.result_id.encode("utf-8", "surrogatepass")
+
+
+encode_result: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(Result).decode
+
+
+def decode_result(value: bytes) -> Result:
+    """The result in a record of `kpi.results`; raises `msgspec.DecodeError` when it is none."""
+    return _decode(value)

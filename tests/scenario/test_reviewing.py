@@ -1,0 +1,191 @@
+"""What history says of targets, on the real engine: results of periods that are over, longer windows to date.
+
+Mon 3 March 2025                      Tue 4 March
+00:00            12:00 (calls)  24:00   12:00: now
+"""
+
+import json
+from collections.abc import Iterable
+
+from kpistream.core.alerts import Look, Subject
+from kpistream.core.placing import Place
+from kpistream.core.readings import About
+from kpistream.core.results import Outcome, Result, encode_result
+from kpistream.core.rows import PaneRow
+from kpistream.core.settings import read_settings
+from kpistream.core.targets import Why
+from kpistream.history import writer
+from kpistream.history.appending import Append, appends
+from kpistream.history.reviewing import Reviewing
+from kpistream.history.store import Store
+from kpistream.history.writer import Appended
+from kpistream.log.topics import Topics
+from tests.scenario.history_events import NOON, PANE_MS, call, panes
+
+HOUR = 3_600_000
+DAY = 24 * HOUR
+TUESDAY_NOON = NOON + DAY
+SETTINGS = """
+tenants:
+  acme:
+    teams: {north: {}, south: {}}
+    people:
+      ann: {team: [{team: north, to: 2025-03-05}, {team: south, from: 2025-03-05}], name: Ann Arbor}
+      bob: {team: north}
+      eve: {team: south}
+schedules:
+  patterns:
+    office: {hours: {mon-fri: 08:00-16:00}}
+  assigned: [{tenant: acme, pattern: office}]
+"""
+CALLS = "{name: calls, kpi: calls, window: business-day, bound: 3, false_alarms: 1 a week for 20}"
+CONNECTS = "{name: connects, kpi: connect_share, window: week, bound: 50 %, minimum_sample: 4}"
+
+
+def reviewing(*targets: str, more: str = "") -> Reviewing:
+    listed = "".join(f"  - {target}\n" for target in targets)
+    return Reviewing(read_settings({"all.yaml": SETTINGS + more + "targets:\n" + listed}), PANE_MS)
+
+
+def fill(store: Store, *events: dict[str, object]) -> None:
+    rows = [PaneRow(pane.place, PANE_MS, pane.version, dict(pane.tally)) for pane in panes(*events).values()]
+    store.insert(writer.pane_insert(rows))
+
+
+def made(agent: str, count: int, ended_ms: int = NOON + 60_000, **fields: object) -> list[dict[str, object]]:
+    return [call(f"{agent}-{ended_ms}-{number}", agent, ended_ms, **fields) for number in range(count)]
+
+
+def busy(agent: str, count: int, ended_ms: int = NOON + 60_000) -> list[dict[str, object]]:
+    return made(agent, count, ended_ms, outcome="busy", answered_at=None, talk_ms=None)
+
+
+def keep(store: Store, results: Iterable[Result]) -> None:
+    """As the sink writes them."""
+    topics = Topics()
+    append: Append = appends(topics)[topics.results]
+    records = [Appended(append.decode(encode_result(each)), topics.results, 0, n) for n, each in enumerate(results)]
+    store.insert(append.insert(records))
+
+
+def outcomes(found: Iterable[Result], window_from_ms: int = NOON - 12 * HOUR) -> dict[str, tuple[str, object]]:
+    return {each.scope: (str(each.outcome), each.value) for each in found if each.window_from_ms == window_from_ms}
+
+
+def test_a_day_closes_for_everybody_who_worked_or_should_have(store: Store) -> None:
+    fill(store, *made("ann", 3), *made("bob", 2), *made("zoe", 1))
+
+    found = list(reviewing(CALLS).results(store, TUESDAY_NOON, 0))
+    assert outcomes(found) == {
+        "agent:ann": ("met", 3.0),
+        "agent:bob": ("missed", 2.0),
+        "agent:eve": ("missed", 0.0),
+        "agent:zoe": ("missed", 1.0),  # in no roster, but at work by the tenant's pattern
+    }
+    ann = next(each for each in found if each.result_id == f"calls/acme/agent:ann/{NOON - 12 * HOUR}")
+    assert (ann.display_name, ann.team, ann.basis, ann.low) == ("Ann Arbor", "north", "shift", 3.0)
+    assert ann.as_of_ms == TUESDAY_NOON
+    assert outcomes(found, NOON - 36 * HOUR) == {}  # a Sunday
+
+
+def test_days_before_the_first_call_of_a_tenant_are_nobodys_fault(store: Store) -> None:
+    fill(store, *made("ann", 3))
+
+    found = list(reviewing(CALLS).results(store, NOON + 2 * DAY, 0))
+    assert {each.window_from_ms for each in found} == {NOON - 12 * HOUR, NOON + 12 * HOUR}
+    assert outcomes(found, NOON + 12 * HOUR)["agent:ann"] == ("missed", 0.0)
+
+
+def test_a_period_closes_when_its_grace_is_over(store: Store) -> None:
+    fill(store, *made("ann", 3))
+    midnight_ms = NOON + 12 * HOUR
+
+    assert outcomes(reviewing(CALLS).results(store, midnight_ms + HOUR - 1, HOUR)) == {}
+    assert "agent:ann" in outcomes(reviewing(CALLS).results(store, midnight_ms + HOUR, HOUR))
+
+
+def test_what_was_told_is_told_again_only_when_it_has_changed(store: Store) -> None:
+    fill(store, *made("ann", 3), *made("bob", 2))
+    keep(store, reviewing(CALLS).results(store, TUESDAY_NOON, 0))
+
+    assert list(reviewing(CALLS).results(store, TUESDAY_NOON + HOUR, 0)) == []
+    fill(store, *made("bob", 2), *made("bob", 1, NOON + 2 * HOUR))
+    [late] = reviewing(CALLS).results(store, TUESDAY_NOON + HOUR, 0)
+    assert (late.scope, late.outcome, late.value, late.as_of_ms) == ("agent:bob", Outcome.MET, 3, TUESDAY_NOON + HOUR)
+    keep(store, [late])
+    assert list(reviewing(CALLS).results(store, TUESDAY_NOON + 2 * HOUR, 0)) == []
+
+
+def test_result_whose_events_have_moved_away_is_taken_back(store: Store) -> None:
+    aim = "{name: connects, kpi: connect_share, window: business-day, bound: 50 %}"
+    fill(store, *made("zoe", 3, NOON + 6 * HOUR))
+    first = [each for each in reviewing(aim).results(store, TUESDAY_NOON, 0) if each.scope == "agent:zoe"]
+    assert [each.outcome for each in first] == [Outcome.MET]
+    keep(store, reviewing(aim).results(store, TUESDAY_NOON, 0))
+
+    (place,) = {pane.place for pane in panes(*made("zoe", 3, NOON + 6 * HOUR)).values()}
+    store.insert(writer.pane_insert([PaneRow(Place(place.key, place.start_ms), PANE_MS, 1 << 127, {})]))
+    found = [each for each in reviewing(aim).results(store, TUESDAY_NOON, 0) if each.scope == "agent:zoe"]
+    assert [(each.outcome, each.reason, each.value) for each in found] == [(Outcome.TOO_LITTLE, Why.NO_CASES, None)]
+    keep(store, found)
+    assert [each for each in reviewing(aim).results(store, TUESDAY_NOON, 0) if each.scope == "agent:zoe"] == []
+
+
+def test_week_to_date_of_agents_teams_and_the_tenant(store: Store) -> None:
+    """Ann moves on Wednesday: what she did before is north's, what she does then is south's."""
+    fill(store, *busy("ann", 4), *made("bob", 4), *made("ann", 6, NOON + 2 * DAY))
+    team = CONNECTS.replace("name: connects", "name: team-connects, scope: team")
+    whole = CONNECTS.replace("name: connects", "name: all-connects, scope: tenant")
+
+    found = dict(reviewing(CONNECTS, team, whole).looks(store, "week", NOON + 3 * DAY))
+    values = {subject.scope: look.judgement.value for subject, look in found.items()}
+    counts = {scope: (value.numerator, value.denominator) for scope, value in values.items() if value is not None}
+    assert counts == {
+        "agent:ann": (6, 10),
+        "agent:bob": (4, 4),
+        "agent:eve": (0, 0),
+        "team:north": (4, 8),
+        "team:south": (6, 6),
+        "tenant": (10, 14),
+    }
+    ann: Look = found[Subject("connects", "acme", "agent:ann")]
+    assert (ann.window.from_ms, ann.window.to_ms) == (NOON - 12 * HOUR, NOON - 12 * HOUR + 7 * DAY)
+    assert ann.judgement.reason is Why.WITHIN_BOUND
+    assert found[Subject("connects", "acme", "agent:eve")].judgement.reason is Why.NO_CASES
+
+
+def test_count_of_a_week_is_held_against_the_time_at_work_so_far(store: Store) -> None:
+    fill(store, *made("ann", 10))
+    aim = "{name: week, kpi: calls, window: week, bound: 500, false_alarms: 1 a week for 20}"
+
+    found = dict(reviewing(aim).looks(store, "week", TUESDAY_NOON))
+    judgement = found[Subject("week", "acme", "agent:ann")].judgement
+    assert judgement.due == (150, "shift")  # 12 of 40 hours
+    assert judgement.reason is Why.BEHIND_PACE
+
+
+def test_each_zone_has_its_own_day(store: Store) -> None:
+    """Tokyo's Monday ends nine hours before that of UTC."""
+    more = "  tokyo:\n    zone: Asia/Tokyo\n    people: {ken: {}}\n"
+    text = SETTINGS.replace("schedules:", more + "schedules:") + f"targets:\n  - {CALLS}\n  - {CONNECTS}\n"
+    known = Reviewing(read_settings({"all.yaml": text}), PANE_MS)
+    fill(store, *made("ken", 1, NOON + 60_000, tenant="tokyo"))
+
+    assert list(known.results(store, NOON + 3 * HOUR - 1, 0)) == []
+    [ken] = known.results(store, NOON + 3 * HOUR, 0)
+    assert (ken.scope, ken.outcome, ken.window_to_ms) == ("agent:ken", Outcome.MISSED, NOON + 3 * HOUR)
+    looks = dict(known.looks(store, "week", NOON))
+    assert looks[Subject("connects", "tokyo", "agent:ken")].window.from_ms == NOON - 21 * HOUR
+
+
+def test_target_without_alerts_closes_and_is_never_judged_to_date(store: Store) -> None:
+    aim = "{name: repeat, kpi: calls, window: month, bound: 4, alerts: off}"
+    fill(store, *made("bob", 1, NOON - 2 * DAY), *made("ann", 3))
+
+    known = reviewing(aim)
+    assert known.judged == {}
+    april_ms = NOON + 30 * DAY
+    [ann] = [each for each in known.results(store, april_ms, 0) if each.scope == "agent:ann"]
+    assert (ann.window, ann.outcome, ann.low) == ("month", Outcome.MISSED, 4.0)
+    assert json.loads(encode_result(ann))["value"] == 3
+    assert About("acme", "agent:ann", ann.team, ann.display_name).team == "north"

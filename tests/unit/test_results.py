@@ -1,0 +1,137 @@
+"""How targets close: by the plain number, counts in proportion to the time at work."""
+
+from fractions import Fraction
+
+import pytest
+
+from kpistream.core import measures as m
+from kpistream.core.evidence import Level
+from kpistream.core.patterns import Absence
+from kpistream.core.readings import About
+from kpistream.core.results import Outcome, close, decode_result, encode_result, result, result_key, same
+from kpistream.core.schedules import Plan
+from kpistream.core.targets import Direction, Severity, Target, Verdict, Why
+from kpistream.core.windows import Window, business_day, week
+from tests.unit.test_schedules import BERLIN, DAY, at, of_tenant
+
+MONDAY = business_day(at("2026-03-02 12:00"), BERLIN)
+SUNDAY = business_day(at("2026-03-01 12:00"), BERLIN)
+ANNA = About("acme", "agent:anna", "north", "Anna Berg")
+
+
+def calls(**more: object) -> Target:
+    return Target(
+        name="calls", kpi="calls", window="business-day", direction=Direction.AT_LEAST, low=Fraction(100), **more
+    )
+
+
+def connects(**more: object) -> Target:
+    return Target(
+        name="connects",
+        kpi="connect_share",
+        window="business-day",
+        direction=Direction.AT_LEAST,
+        low=Fraction(1, 4),
+        minimum_sample=10,
+        **more,
+    )
+
+
+def plan(window: Window = MONDAY, *absences: Absence) -> Plan:
+    return of_tenant(DAY).with_absences("acme", absences).plan("acme", "anna", "business-day", window)
+
+
+def dials(connected: int, made: int) -> m.Tally:
+    return {m.OUTBOUND_CALLS: made, m.OUTBOUND_CONNECTED: connected, m.CALLS: made, m.CONNECTED: connected}
+
+
+@pytest.mark.parametrize(
+    ("made", "verdict", "reason"),
+    [(99, Verdict.MISSED, Why.BELOW_BOUND), (100, Verdict.MET, Why.WITHIN_BOUND)],
+)
+def test_count_closes_at_its_bound(made: int, verdict: Verdict, reason: Why):
+    judgement = close(calls(), {m.CALLS: made}, plan=plan())
+
+    assert judgement is not None
+    assert (judgement.verdict, judgement.reason) == (verdict, reason)
+
+
+def test_evidence_and_recover_level_play_no_part():
+    """One call short is nothing to interrupt anybody for; for the record it is missed."""
+    target = calls(level=Level(1, 5, 20), recover_low=Fraction(120))
+
+    assert close(target, {m.CALLS: 99}, plan=plan()).verdict is Verdict.MISSED  # type: ignore[union-attr]
+    assert close(target, {m.CALLS: 100}, plan=plan()).verdict is Verdict.MET  # type: ignore[union-attr]
+
+
+def test_half_a_day_of_absence_asks_for_half_the_count_and_for_the_same_share():
+    half = plan(MONDAY, Absence("anna", at("2026-03-02 11:00"), at("2026-03-02 23:00")))
+
+    closed = close(calls(critical_low=Fraction(60)), {m.CALLS: 50}, plan=half)
+    assert closed is not None
+    assert (closed.verdict, closed.due) == (Verdict.MET, (Fraction(50), "shift"))
+    worse = close(calls(critical_low=Fraction(60)), {m.CALLS: 29}, plan=half)
+    assert worse is not None
+    assert (worse.verdict, worse.severity) == (Verdict.MISSED, Severity.CRITICAL)
+    assert close(connects(), dials(4, 20), plan=half).verdict is Verdict.MISSED  # type: ignore[union-attr]
+
+
+def test_who_was_not_expected_to_work_has_no_result_without_sums():
+    away = plan(MONDAY, Absence("anna", at("2026-03-01 12:00"), at("2026-03-03 12:00")))
+
+    for target in (calls(), connects()):
+        assert close(target, {}, plan=plan(SUNDAY)) is None
+        assert close(target, {}, plan=away) is None
+        assert close(target, {}) is None
+    assert close(calls(), {m.CALLS: 3}, plan=away) is None  # nothing was asked for
+
+
+def test_a_day_at_work_without_a_call_is_missed_and_says_nothing_of_shares():
+    assert close(calls(), {}, plan=plan()).verdict is Verdict.MISSED  # type: ignore[union-attr]
+    closed = close(connects(), {}, plan=plan())
+    assert closed is not None
+    assert (closed.verdict, closed.reason) == (Verdict.TOO_LITTLE, Why.NO_CASES)
+
+
+def test_too_few_cases_close_as_too_little_data():
+    closed = close(connects(), dials(0, 9))
+    assert closed is not None
+
+    assert result(connects(), closed, ANNA, MONDAY, 5).outcome is Outcome.TOO_LITTLE
+
+
+def test_count_of_a_week_is_prorated_by_its_days():
+    window = week(at("2026-03-04 12:00"), BERLIN)
+    whole = of_tenant(DAY).with_absences("acme", [Absence("anna", at("2026-03-04 23:00"), at("2026-03-07 23:00"))])
+    target = calls()
+
+    closed = close(target, {m.CALLS: 60}, plan=whole.plan("acme", "anna", "week", window))
+    assert closed is not None
+    assert (closed.verdict, closed.due) == (Verdict.MET, (Fraction(60), "shift"))
+
+
+def test_result_carries_what_was_asked_for_and_comes_back_from_json():
+    half = plan(MONDAY, Absence("anna", at("2026-03-02 11:00"), at("2026-03-02 23:00")))
+    closed = close(calls(owner="floor lead"), {m.CALLS: 49}, plan=half)
+    assert closed is not None
+
+    each = result(calls(owner="floor lead"), closed, ANNA, MONDAY, 7)
+    assert encode_result(each) == (
+        b'{"result_id":"calls/acme/agent:anna/1772406000000","target":"calls","tenant":"acme","scope":"agent:anna",'
+        b'"window":"business-day","window_from_ms":1772406000000,"window_to_ms":1772492400000,"as_of_ms":7,'
+        b'"outcome":"missed","severity":"warning","reason":"below-bound","kpi":"calls","direction":"at_least",'
+        b'"low":50.0,"high":null,"value":49,"numerator":49,"denominator":null,"basis":"shift","team":"north",'
+        b'"display_name":"Anna Berg","owner":"floor lead"}'
+    )
+    assert decode_result(encode_result(each)) == each
+    assert result_key(each) == b"calls/acme/agent:anna/1772406000000"
+
+
+def test_results_that_say_the_same_are_the_same_whenever_they_were_computed():
+    closed = close(calls(), {m.CALLS: 100}, plan=plan())
+    fewer = close(calls(), {m.CALLS: 99}, plan=plan())
+    assert closed is not None and fewer is not None
+    first = result(calls(), closed, ANNA, MONDAY, 5)
+
+    assert same(first, result(calls(), closed, ANNA, MONDAY, 9))
+    assert not same(first, result(calls(), fewer, ANNA, MONDAY, 5))
