@@ -6,4 +6,5 @@ ALTER TABLE kpi_alerts
     ADD COLUMN IF NOT EXISTS basis LowCardinality(Nullable(String)) AFTER expected,
     ADD COLUMN IF NOT EXISTS severity LowCardinality(String) DEFAULT 'warning' AFTER basis,
     ADD COLUMN IF NOT EXISTS since Nullable(DateTime64(3, 'UTC')) AFTER severity,
-    ADD COLUMN IF NOT EXISTS bound_from Nullable(String) AFTER since;
+    ADD COLUMN IF NOT EXISTS slip_from Nullable(DateTime64(3, 'UTC')) AFTER since,
+    ADD COLUMN IF NOT EXISTS bound_from Nullable(String) AFTER slip_from;

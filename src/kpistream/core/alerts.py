@@ -92,6 +92,8 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     severity: Severity = Severity.WARNING
     since_ms: int | None = None
     """When the state that is left had begun; None for a first transition."""
+    slip_from_ms: int | None = None
+    """Start of the pane from which on most speaks against the target, an estimate; None where nobody has looked."""
     bound_from: str | None = None
     """Where the bound comes from, when it is not the target's own for all: `tier new`, `agent anna`."""
 

@@ -2,7 +2,8 @@
 
 A good morning hides a slip at noon from evidence of the whole day. So stakes are placed on every pane as the start of
 a slip: an e-detector. It is a function of the panes' bets alone: after a correction the day is simply gone through
-again, and no state has to survive anything. Cost: panes times bets, for each look.
+again, and no state has to survive anything. `slip` costs panes times bets; `Course` gives the same evidence pane by
+pane, each for the cost of its bets.
 """
 
 import math
@@ -48,6 +49,57 @@ def slip(panes: Sequence[tuple[int, Bets]], planned: int) -> Slip:
         parts += [each + math.log(unplaced)] if unplaced else []
     best = max(range(len(starts)), key=lambda at: (starts[at], -at))
     return Slip(_log_sum(parts), _log_sum(starts), panes[best][0] if starts[best] > 0 else None)
+
+
+class Course:
+    """The evidence of a day while it goes on: `against` equals `slip(...).against` of the same panes.
+
+    For each bet, the stakes placed so far grow alike with every pane: one sum for each bet is all that must be kept.
+    """
+
+    __slots__ = ("_logs", "_placed", "_planned")
+
+    def __init__(self, planned: int) -> None:
+        assert planned >= 1, planned
+        self._planned = planned
+        self._placed = 0
+        self._logs: Bets | None = None
+        """By bet: log of the sum of all stakes placed, as they have grown."""
+
+    def copy(self) -> "Course":
+        """The same so far; each goes on by itself."""
+        out = Course(self._planned)
+        out._placed, out._logs = self._placed, self._logs
+        return out
+
+    def take(self, bets: Bets) -> None:
+        """The next pane with cases."""
+        self._logs = self._grown(bets)
+        self._placed += 1
+
+    def against(self) -> float:
+        """Evidence of the panes taken."""
+        if self._logs is None:
+            return 0.0
+        unplaced = self._planned - self._placed
+        if unplaced <= 0:
+            return evidence(self._logs)
+        return _log_sum((evidence(self._logs), math.log(0.5 * unplaced / (self._planned - 1))))
+
+    def _grown(self, bets: Bets) -> Bets:
+        share = self._share()
+        if self._logs is None:
+            return tuple(math.log(share) + bet for bet in bets)
+        if not share:
+            return tuple(log + bet for log, bet in zip(self._logs, bets, strict=True))
+        stake = math.log(share)
+        return tuple(_log_sum((log, stake)) + bet for log, bet in zip(self._logs, bets, strict=True))
+
+    def _share(self) -> float:
+        """Of the stake, what is placed on the next pane."""
+        if self._placed == 0:
+            return 1.0 if self._planned == 1 else 0.5
+        return 0.5 / (self._planned - 1) if self._placed < self._planned else 0.0
 
 
 def _evidence_from_each(panes: Sequence[tuple[int, Bets]]) -> list[float]:

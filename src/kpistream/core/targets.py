@@ -178,19 +178,30 @@ def paced(target: Target) -> bool:
     return target.level is not None and BY_NAME[target.kpi].denominator is None
 
 
-def judge(
-    target: Target, tally: Mapping[int, int], limits: Limits = DEFAULT_LIMITS, due: Due | None = None
-) -> Judgement:
-    """Whether a tally of the target's window meets it. `due`: what a count is held against, None without a schedule."""
+def value_of(target: Target, tally: Mapping[int, int], limits: Limits = DEFAULT_LIMITS) -> Value:
+    """The value of the target's KPI over a tally; of a KPI per currency or scale, that of the target's member."""
     kpi = BY_NAME[target.kpi]
     found = evaluate(kpi, tally, limits)
-    if isinstance(found, dict):
-        assert target.member is not None, target
-        value = found.get(target.member)
-        if value is None:
-            value = Value(None, 0, 0) if kpi.denominator is not None else Value(0, 0, None)
-    else:
-        value = found
+    if not isinstance(found, dict):
+        return found
+    assert target.member is not None, target
+    nothing = Value(None, 0, 0) if kpi.denominator is not None else Value(0, 0, None)
+    return found.get(target.member, nothing)
+
+
+def judge(
+    target: Target,
+    tally: Mapping[int, int],
+    limits: Limits = DEFAULT_LIMITS,
+    due: Due | None = None,
+    against: float | None = None,
+) -> Judgement:
+    """Whether a tally of the target's window meets it.
+
+    `due`: what a count is held against, None without a schedule. `against`: evidence found in the window's panes, where
+    somebody has gone through them; else it is that of the tally.
+    """
+    kpi, value = BY_NAME[target.kpi], value_of(target, tally, limits)
     if paced(target):
         return _judge_pace(target, value, due)
     seen = exact(kpi, value)
@@ -199,7 +210,8 @@ def judge(
     if value.denominator is not None and value.denominator < target.minimum_sample:
         return Judgement(Verdict.TOO_LITTLE, Why.SAMPLE_TOO_SMALL, value)
     why = _beyond(target, seen)
-    against = None if target.level is None else weigh(kpi, target, tally, value)
+    if target.level is not None and against is None:
+        against = weigh(kpi, target, tally, value)
     if why is None:
         near = _beyond(_Bounds(target.recover_low, target.recover_high), seen) is not None
         return _met(near, Judgement(Verdict.MET, Why.WITHIN_BOUND, value, against))

@@ -6,13 +6,14 @@ week and more: then false alarms are fewer than was asked), whatever the number 
 such level, because what leaves them takes its evidence along.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Protocol
 
 from kpistream.core import measures as m
 from kpistream.core.catalogue import Cases, Kpi
 from kpistream.core.evidence import (
+    Bets,
     Scores,
     either,
     evidence,
@@ -57,28 +58,36 @@ class Bounded(Protocol):
 
 def weigh(kpi: Kpi, target: Bounded, tally: Mapping[int, int], value: Value) -> float:
     """Evidence against the target: the log of an e-value. `value` is the KPI's over the tally, and not empty."""
+    return together([side if isinstance(side, float) else evidence(side) for side in sides(kpi, target, tally, value)])
+
+
+def sides(kpi: Kpi, target: Bounded, tally: Mapping[int, int], value: Value) -> list[Bets | float]:
+    """Bets against each bound, from below and from above; where there are none that add, the evidence itself."""
     assert value.denominator, value
     low, high = target.low, target.high
     if kpi.cases is Cases.YES_OR_NO:
         won, tried = value.numerator, value.denominator
-        sides = [evidence(share_at_least(low, won, tried))] if low is not None else []
-        sides += [evidence(share_at_most(high, won, tried))] if high is not None else []
-    else:
-        assert kpi.cases is Cases.VALUES, kpi
-        sides = _mean(kpi, target, Scores(value.denominator, value.numerator, _squares(kpi, target.member, tally)))
-    return sides[0] if len(sides) == 1 else either(*sides)
+        out: list[Bets | float] = [share_at_least(low, won, tried)] if low is not None else []
+        return out + ([share_at_most(high, won, tried)] if high is not None else [])
+    assert kpi.cases is Cases.VALUES, kpi
+    return _mean(kpi, target, Scores(value.denominator, value.numerator, _squares(kpi, target.member, tally)))
 
 
-def _mean(kpi: Kpi, target: Bounded, scores: Scores) -> list[float]:
-    """Evidence against each bound. A scale has two ends; a time is not below 0 and has no upper one."""
+def together(evidences: Sequence[float]) -> float:
+    """Evidence against a bound, or against a band from that against its two bounds."""
+    return evidences[0] if len(evidences) == 1 else either(*evidences)
+
+
+def _mean(kpi: Kpi, target: Bounded, scores: Scores) -> list[Bets | float]:
+    """Bets against each bound. A scale has two ends; a time is not below 0 and has no upper one."""
     low = None if target.low is None else target.low * kpi.over
     high = None if target.high is None else target.high * kpi.over
     if target.member is None:
-        sides = [unlimited_mean_at_least(low, scores)] if low is not None else []
-        return sides + ([evidence(mean_at_most(high, scores))] if high is not None else [])
+        out: list[Bets | float] = [unlimited_mean_at_least(low, scores)] if low is not None else []
+        return out + ([mean_at_most(high, scores)] if high is not None else [])
     worst, best = (end * kpi.over for end in _ends(target.member))
-    sides = [evidence(mean_at_least(low, scores, best, worst))] if low is not None else []
-    return sides + ([evidence(mean_at_most(high, scores, worst, best))] if high is not None else [])
+    bets: list[Bets | float] = [mean_at_least(low, scores, best, worst)] if low is not None else []
+    return bets + ([mean_at_most(high, scores, worst, best)] if high is not None else [])
 
 
 def _squares(kpi: Kpi, member: str | None, tally: Mapping[int, int]) -> int:

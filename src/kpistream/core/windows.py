@@ -7,7 +7,7 @@ multiple of 15 minutes, so a business day is always a union of whole panes. Nobo
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -171,6 +171,10 @@ def _change(old: bytes, new: bytes) -> Contribution:
     return difference(unpack_tally(new), unpack_tally(old))
 
 
+OPEN_PANES: Final = 3
+"""Newest panes of a scope to which something often comes still: calls that end, and corrections of them."""
+
+
 class RunningWindow:
     """The sum of one agent's panes in a window, kept up to date by what enters, leaves and changes.
 
@@ -179,15 +183,26 @@ class RunningWindow:
     a day of panes is most of what it holds, and the windows of an agent share the bytes with the panes.
     """
 
-    __slots__ = ("_pane_ms", "_panes", "_starts", "tally", "window")
+    __slots__ = ("_panes", "_starts", "edits", "pane_ms", "tally", "window")
 
     def __init__(self, window: Window, pane_ms: int) -> None:
         self.window = window
         self.tally: Tally = {}
         """Sum over the panes in the window. Read it, do not change it."""
-        self._pane_ms = pane_ms
+        self.pane_ms = pane_ms
         self._panes: dict[int, bytes] = {}
         self._starts: list[int] = []
+        self.edits = 0
+        """Counts changes before the `OPEN_PANES` newest panes: who has gone through the panes begins anew."""
+
+    @property
+    def starts(self) -> Sequence[int]:
+        """Starts of the panes that have something in them, ascending. Read it, do not change it."""
+        return self._starts
+
+    def packed_at(self, start_ms: int) -> bytes:
+        """The packed tally of one of these panes."""
+        return self._panes[start_ms]
 
     def put(self, start_ms: int, packed: bytes) -> bool:
         """The pane at `start_ms` now has this packed tally, whatever it had before; True when it was another.
@@ -203,6 +218,7 @@ class RunningWindow:
         if not change:
             return False
         add(self.tally, change)
+        self.edits += len(self._starts) >= OPEN_PANES and start_ms < self._starts[-OPEN_PANES]
         if packed == NOTHING:
             self._forget(start_ms)
             return True
@@ -222,8 +238,8 @@ class RunningWindow:
             self._forget(start_ms)
         old, self.window = self.window, window
         changed = bool(leaving)
-        before = range(window.from_ms, min(window.to_ms, old.from_ms), self._pane_ms)
-        after = range(max(window.from_ms, old.to_ms), window.to_ms, self._pane_ms)
+        before = range(window.from_ms, min(window.to_ms, old.from_ms), self.pane_ms)
+        after = range(max(window.from_ms, old.to_ms), window.to_ms, self.pane_ms)
         for start_ms in (*before, *after):
             changed |= self.put(start_ms, packed_at(start_ms))
         return changed
@@ -234,5 +250,6 @@ class RunningWindow:
         return self._starts[:first] + self._starts[max(first, last) :]
 
     def _forget(self, start_ms: int) -> None:
+        self.edits += 1
         del self._panes[start_ms]
         del self._starts[bisect_left(self._starts, start_ms)]

@@ -140,7 +140,7 @@ def sums() -> str:
 
 COORDINATES: Final = ("topic", "partition", "offset")
 """Columns that say where in the log a row was read."""
-_FIELDS: Final = {name: f"{name}_ms" for name in ("at", "since", "as_of", "window_from", "window_to")}
+_FIELDS: Final = {name: f"{name}_ms" for name in ("at", "since", "slip_from", "as_of", "window_from", "window_to")}
 
 
 def field_of(column: str) -> str:
@@ -178,6 +178,7 @@ ALERT_COLUMNS: Final[dict[str, str]] = {
     "basis": "LowCardinality(Nullable(String))",
     "severity": NAME,
     "since": f"Nullable({INSTANT})",
+    "slip_from": f"Nullable({INSTANT})",
     "bound_from": "Nullable(String)",
     "topic": NAME,
     "partition": "UInt32",

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Final
 
+from msgspec.structs import replace
+
 from kpistream.core.alerts import (
     Alert,
     Look,
@@ -19,6 +21,7 @@ from kpistream.core.alerts import (
     states_from_log,
     step,
 )
+from kpistream.core.detecting import Detectors, since_ms, weighed_in_panes
 from kpistream.core.kpis import Limits
 from kpistream.core.readings import About, Reading, Shown, TargetReading, read, target_reading
 from kpistream.core.settings import Settings
@@ -68,6 +71,7 @@ class Bench:
         """Slots with an alert that waits for its hold time."""
         self._early: set[Slot] = set()
         self._rota = Rota(settings.schedules)
+        self._detectors = Detectors()
         self._again_ms: dict[Slot, int] = {}
         """When slots with a schedule were looked at, the longest ago first."""
         self._left: list[Subject] = []
@@ -154,7 +158,8 @@ class Bench:
                     continue
                 judgement = PANES_CLOSED if short else self._judge(target, about, running, now_ms)
                 look = Look(target, judgement, running.window, about.team, about.display_name)
-                alert = self._step(Subject(target.name, about.tenant, about.scope), look, now_ms, transitions)
+                subject = Subject(target.name, about.tenant, about.scope)
+                alert = self._step(subject, look, now_ms, transitions, running)
                 if alert.state in _HOLDING:
                     self.holding.add(slot)
                 standing[target.name] = target_reading(target, alert.state, judgement)
@@ -165,11 +170,15 @@ class Bench:
     def _judge(self, target: Target, about: About, running: RunningWindow, now_ms: int) -> Judgement:
         if self._rota.duty(about, now_ms).suspends:
             return OFF_SHIFT
+        limits = self._limits(about)
         if not paced(target):
-            return judge(target, running.tally, self._limits(about))
+            against = None
+            if weighed_in_panes(target):
+                against = self._detectors.against(f"{about.tenant}/{about.scope}", target, running, limits)
+            return judge(target, running.tally, limits, against=against)
         if self._rota.silent(about.tenant):
             return SOURCE_SILENT
-        return judge(target, running.tally, self._limits(about), self._rota.due(target, about, running.window, now_ms))
+        return judge(target, running.tally, limits, self._rota.due(target, about, running.window, now_ms))
 
     def _limits(self, about: About) -> Limits:
         return self._settings.roster.tenant(about.tenant).limits
@@ -180,6 +189,7 @@ class Bench:
         What is remembered of agents without windows is forgotten.
         """
         self._rota.forget_all_but(live)
+        self._detectors.forget_all_but(live)
         transitions: list[Transition] = []
         targets = {target.name: target for target in self._judged}
         for subject, alert in list(self.alerts.items()):
@@ -193,10 +203,20 @@ class Bench:
                 self._step(subject, look, now_ms, transitions)
         return transitions
 
-    def _step(self, subject: Subject, look: Look, now_ms: int, transitions: list[Transition]) -> Alert:
+    def _step(
+        self,
+        subject: Subject,
+        look: Look,
+        now_ms: int,
+        transitions: list[Transition],
+        running: RunningWindow | None = None,
+    ) -> Alert:
         alert = self.alerts.get(subject) or Alert(subject)
         transition = step(alert, look, now_ms)
         if transition is not None:
+            if transition.to_state is State.FIRING and running is not None and weighed_in_panes(look.target):
+                limits = self._settings.roster.tenant(subject.tenant).limits
+                transition = replace(transition, slip_from_ms=since_ms(look.target, running, limits))
             transitions.append(transition)
             alert = self.alerts[subject] = alert_after(transition)
         return alert
