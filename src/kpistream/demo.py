@@ -25,7 +25,7 @@ from kpistream.judge.recompute import Raw, Recomputation
 from kpistream.log.records import Outgoing
 from kpistream.pipeline import Pipeline, PipelineSettings
 from kpistream.simulate.agenda import BAD, CONFLICT, CORRECTION, DUPLICATE, MOVE, Account, Sent
-from kpistream.simulate.floor import TENANT, WARM_UP_MS, demo_settings, floor_of, opening_ms
+from kpistream.simulate.floor import DEMO_FATES, TENANT, WARM_UP_MS, demo_settings, floor_of, opening_ms
 from kpistream.simulate.simulation import simulate
 
 _STEP_S: Final = 0.1
@@ -92,7 +92,7 @@ class Demo:
         self.start_ms = _opening_after(self._before_ms, self.zone)
         self._shown_ms = self.start_ms + WARM_UP_MS
         self._started_s: float | None = None
-        floor = floor_of(self._live.roster, TENANT, self.start_ms, settings.seed)
+        floor = floor_of(self._live.roster, TENANT, self.start_ms, settings.seed, DEMO_FATES)
         self._records = simulate(floor, self.start_ms)
         self._next = next(self._records)
         self.sent = Account()

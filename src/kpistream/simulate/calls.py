@@ -32,6 +32,16 @@ class Desk:
     """Counts what the agent has begun, so that a look at the clock that was planned before lapses."""
     promises: list[tuple[int, CallEnded]] = field(default_factory=list)
     """Calls to follow up, with the instant that was promised."""
+    fated: int = 0
+    """Calls that the agent's fate has befallen."""
+
+    def connect(self, chance: float, now_ms: int) -> float:
+        """The chance that a call is answered, with what befalls the agent."""
+        fate = self.seat.fate
+        if fate is None or self.seat.minute(now_ms) < fate.from_min or self.fated == fate.calls:
+            return chance
+        self.fated += 1
+        return chance * fate.connect
 
 
 @dataclass(slots=True, eq=False)
@@ -112,7 +122,7 @@ class Calls:
     def _dial(self, desk: Desk, now_ms: int, promise: tuple[int, CallEnded] | None) -> None:
         seat, rng = desk.seat, self._rng
         ring_ms = round(rng.uniform(6, 27) * SECOND_MS)
-        chance = 0.75 if promise else seat.skill.connect
+        chance = desk.connect(0.75 if promise else seat.skill.connect, now_ms)
         outcome = "connected"
         if rng.random() >= chance:
             outcome = rng.choices(("no-answer", "voicemail", "busy", "failed"), (11, 5, 3, 1))[0]

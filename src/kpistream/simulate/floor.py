@@ -4,13 +4,13 @@ Taken from a roster: a team with queues takes calls, every other team dials for 
 hours are a function of the seed and the names alone, so the same seed always gives the same floor.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
 from importlib import resources
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple
 
 from kpistream.core.roster import Roster
 from kpistream.core.settings import Settings, read_settings
@@ -42,6 +42,24 @@ class Skill:
     """Mean of the answers to a question from 1 to 5."""
 
 
+class Fate(NamedTuple):
+    """What befalls somebody who dials, from a local time of every day on."""
+
+    from_min: int
+    """Minutes after local midnight."""
+    connect: float
+    """Share of what connected before that still does."""
+    calls: int | None = None
+    """So many calls, then it is over; None: until the evening."""
+
+
+SLIP: Final = Fate(12 * 60, 0.15)
+"""Something is wrong from noon on: a headset, a list, a mood."""
+BAD_LUCK: Final = Fate(12 * 60, 0.0, 8)
+"""Eight calls in a row that nobody answers: chance does that to everybody, once in a few days."""
+DEMO_FATES: Final[dict[str, Fate]] = {"david.okafor": SLIP, "greta.sommer": BAD_LUCK}
+
+
 @dataclass(frozen=True, slots=True)
 class Seat:
     """One agent at work."""
@@ -55,6 +73,11 @@ class Seat:
     skill: Skill
     starts_at_min: int
     """Start of the shift, minutes after local midnight."""
+    fate: Fate | None = None
+
+    def minute(self, at_ms: int) -> int:
+        """Minutes of the business day that have passed in the agent's zone."""
+        return (at_ms - day_start_ms(business_date(at_ms, self.zone), self.zone)) // MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +118,8 @@ def demo_settings() -> Settings:
     return read_settings({name: resources.files("kpistream").joinpath(name).read_text("utf-8")})
 
 
-def floor_of(roster: Roster, tenant: str, at_ms: int, seed: int) -> Floor:
-    """The floor of a tenant as the roster has it at an instant."""
+def floor_of(roster: Roster, tenant: str, at_ms: int, seed: int, fates: Mapping[str, Fate] | None = None) -> Floor:
+    """The floor of a tenant as the roster has it at an instant; `fates` by agent."""
     known = roster.tenant(tenant)
     seats = []
     for agent_id in sorted(known.people):
@@ -109,7 +132,8 @@ def floor_of(roster: Roster, tenant: str, at_ms: int, seed: int) -> Floor:
         skill = _skill(rng, new=roster.tier_of(tenant, agent_id, at_ms) == NEW)
         starts_at_min = 8 * 60 + 30 + 15 * rng.randrange(5)
         zone = roster.zone_of(tenant, agent_id, at_ms)
-        seats.append(Seat(agent_id, team, zone, queues, campaigns, skill, starts_at_min))
+        fate = (fates or {}).get(agent_id)
+        seats.append(Seat(agent_id, team, zone, queues, campaigns, skill, starts_at_min, fate))
     return Floor(tenant, tuple(seats), seed)
 
 
