@@ -32,7 +32,7 @@ from kpistream.history.store import Store, open_store
 from kpistream.history.writer import roster_insert
 from kpistream.log import admin as log_admin
 from kpistream.log import continuity
-from kpistream.log.completeness import Follower
+from kpistream.log.completeness import Way
 from kpistream.log.topics import Topics
 from kpistream.metrics import ReviewMetrics, SinkMetrics, WorkerMetrics
 from kpistream.stream.agents import Clocks, Worker, WorkerSettings
@@ -205,12 +205,11 @@ async def run_review(config: Config) -> None:
 def review_settings(config: Config, partitions: int) -> ReviewSettings:
     """What a review of this configuration is told."""
     topics = Topics(config.topic_prefix)
-    read = ((config.worker_group, topics.events), (config.sink_group, topics.events), (config.sink_group, topics.panes))
     return ReviewSettings(
         connection=config.connection(),
         topics=topics,
         group=config.review_group,
-        followers=tuple(Follower(*each) for each in read),
+        way=Way(topics.events, config.worker_group, topics.panes, config.sink_group),
         partitions=partitions,
         session_timeout_ms=config.session_timeout_s * 1000,
         grace_ms=config.review_grace_minutes * 60_000,
@@ -296,6 +295,7 @@ class ReviewWatch:
         """Whether it is on, what fires, and since when history is not whole."""
         self._metrics.on.set(on)
         self._metrics.behind.set(behind_s)
+        self._metrics.firing.clear()
         for tenant, count in firing.items():
             self._metrics.firing.labels(tenant).set(count)
 

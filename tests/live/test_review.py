@@ -5,6 +5,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -74,6 +75,10 @@ def call(event_id: str, agent: str, ended_ms: int, connected: bool = True) -> Se
     return Sent(f"acme/agent:{agent}".encode(), json.dumps(event).encode())
 
 
+LONG_AGO = call("first", "ann", now_ms() - 9 * 24 * HOUR_MS)
+"""Before this week: a tenant that has only just begun is not judged to date."""
+
+
 def system_of(kafka: Broker, front: Front, directory: Path) -> System:
     (directory / "settings").mkdir()
     (directory / "settings" / "all.yaml").write_text(SETTINGS)
@@ -108,7 +113,7 @@ def test_killed_review_is_followed_by_one_that_tells_only_what_is_new(
         worker, sink = system.worker(), system.sink()
         system.produce(call(f"a{n}", "ann", yesterday_ms) for n in range(5))
         system.produce(call(f"b{n}", "bob", yesterday_ms) for n in range(4))
-        system.produce(call(f"c{n}", "bob", now_ms() - MINUTE_MS, connected=False) for n in range(20))
+        system.produce([LONG_AGO, *(call(f"c{n}", "bob", now_ms() - MINUTE_MS, connected=False) for n in range(20))])
         system.drained(worker, sink)
         reviews = [system.review(), system.review()]
         system.until("results", lambda: len(results(system, "bob", day_ms)) == 1, worker, sink, *reviews)
@@ -126,9 +131,9 @@ def test_killed_review_is_followed_by_one_that_tells_only_what_is_new(
         system.until("history has it", lambda: ("agent:bob", "met") in outcomes(system, day_ms), worker, sink, second)
         assert results(system, "bob", day_ms) == [("missed", 4), ("met", 5)]
         assert results(system, "ann", day_ms) == [("met", 5)]
+        second.stop()
         [fired] = transitions(system)
         assert (fired.scope, fired.window, str(fired.to_state)) == ("agent:bob", "week", "firing")
-        second.stop()
 
 
 def outcomes(system: System, day_ms: int) -> set[tuple[str, str]]:
@@ -141,11 +146,11 @@ def outcomes(system: System, day_ms: int) -> set[tuple[str, str]]:
 class Reviewer:
     """A review in this process, on a clock of the test's own."""
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, text: str = SETTINGS, **other: int) -> None:
         environment = system.environment()
         config = load({name: value for name, value in environment.items() if name.startswith("KPISTREAM_")})
-        reviewing = Reviewing(read_settings({"all.yaml": SETTINGS}), PANE_MS)
-        told = service.review_settings(config, system.partitions)
+        reviewing = Reviewing(read_settings({"all.yaml": text}), PANE_MS)
+        told = replace(service.review_settings(config, system.partitions), **other)
         self.now_ms = now_ms()
         self.health = Health("review", lambda: self.now_ms / 1000)
         self._review = Review(told, reviewing, lambda: open_store(config.store), lambda: self.now_ms, self.health)
@@ -177,7 +182,7 @@ def test_history_that_is_away_is_no_data_and_never_ok(kafka: Broker, http_clickh
         fired = [("firing", "below-bound")]
         away = [*fired, ("no-data", "history-unreachable")]
         async with Reviewer(system) as review:
-            await review.until("the week's alert", lambda: states(system) == fired)
+            await review.until("the week's alert", lambda: states(system) == fired, step_ms=3000)
             http_clickhouse.kill()
             await review.until("no data", lambda: states(system) == away, step_ms=2 * MINUTE_MS)
             unready = "history is not whole"
@@ -191,9 +196,63 @@ def test_history_that_is_away_is_no_data_and_never_ok(kafka: Broker, http_clickh
 
     with system_of(kafka, http_clickhouse, tmp_path) as system:
         worker, sink = system.worker(), system.sink()
-        system.produce(call(f"c{n}", "bob", now_ms() - MINUTE_MS, connected=False) for n in range(20))
+        system.produce([LONG_AGO, *(call(f"c{n}", "bob", now_ms() - MINUTE_MS, connected=False) for n in range(20))])
         system.drained(worker, sink)
         try:
             asyncio.run(watch(system, worker, sink))
         finally:
             http_clickhouse.start()
+
+
+def test_nothing_is_told_before_history_has_what_the_worker_wrote(
+    kafka: Broker, http_clickhouse: Front, tmp_path: Path
+) -> None:
+    """The worker was away when the calls came: their panes are younger than they are, and the sink stands still."""
+    yesterday_ms = now_ms() - 24 * HOUR_MS
+    day_ms = business_day(yesterday_ms, ZONE).from_ms
+
+    async def watch(system: System, sink: Role) -> None:
+        async with Reviewer(system, lag_ms=0) as review:
+            for _ in range(8):
+                await asyncio.sleep(1.0)
+                review.now_ms += 3000  # it looks again
+                assert await asyncio.to_thread(system.read, "results") == []
+            sink.resume()
+            await review.until("results", lambda: len(results(system, "bob", day_ms)) == 1, step_ms=3000)
+
+    with system_of(kafka, http_clickhouse, tmp_path) as system:
+        worker, sink = system.worker(), system.sink()
+        system.produce([call("b0", "bob", yesterday_ms)])
+        system.drained(worker, sink)
+        worker.stop()
+        system.produce(call(f"b{n}", "bob", yesterday_ms) for n in range(1, 5))
+        sink.pause()
+        worker = system.worker()
+        system.worked(worker)
+        asyncio.run(watch(system, sink))
+        assert results(system, "bob", day_ms) == [("met", 5)]
+
+
+def test_alert_of_a_target_that_has_left_the_settings_is_suspended(
+    kafka: Broker, http_clickhouse: Front, tmp_path: Path
+) -> None:
+    def states(system: System) -> list[tuple[str, str]]:
+        return [(str(each.to_state), str(each.reason)) for each in transitions(system)]
+
+    async def watch(system: System) -> None:
+        fired = [("firing", "below-bound")]
+        async with Reviewer(system) as review:
+            await review.until("the week's alert", lambda: states(system) == fired, step_ms=3000)
+        without = "".join(line for line in SETTINGS.splitlines(keepends=True) if "name: connects" not in line)
+        async with Reviewer(system, without) as review:
+            gone = [*fired, ("suspended", "not-covered")]
+            await review.until("its end", lambda: states(system) == gone, step_ms=3000)
+        async with Reviewer(system) as review:
+            await review.until("the alert again", lambda: states(system) == [*gone, *fired], step_ms=3000)
+
+    with system_of(kafka, http_clickhouse, tmp_path) as system:
+        worker, sink = system.worker(), system.sink()
+        system.produce([LONG_AGO, *(call(f"c{n}", "bob", now_ms() - MINUTE_MS, connected=False) for n in range(20))])
+        system.drained(worker, sink)
+        asyncio.run(watch(system))
+        assert [each.sequence for each in transitions(system)] == [1, 2, 3]

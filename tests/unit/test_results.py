@@ -8,7 +8,17 @@ from kpistream.core import measures as m
 from kpistream.core.evidence import Level
 from kpistream.core.patterns import Absence
 from kpistream.core.readings import About
-from kpistream.core.results import Outcome, close, decode_result, encode_result, result, result_key, same
+from kpistream.core.results import (
+    Outcome,
+    asks_for_plan,
+    close,
+    close_again,
+    decode_result,
+    encode_result,
+    result,
+    result_key,
+    same,
+)
 from kpistream.core.schedules import Plan
 from kpistream.core.targets import Direction, Severity, Target, Verdict, Why
 from kpistream.core.windows import Window, business_day, week
@@ -117,14 +127,14 @@ def test_result_carries_what_was_asked_for_and_comes_back_from_json():
 
     each = result(calls(owner="floor lead"), closed, ANNA, MONDAY, 7)
     assert encode_result(each) == (
-        b'{"result_id":"calls/acme/agent:anna/1772406000000","target":"calls","tenant":"acme","scope":"agent:anna",'
+        b'{"result_id":"calls/acme/agent:anna/business-day/1772406000000","target":"calls","tenant":"acme","scope":"agent:anna",'
         b'"window":"business-day","window_from_ms":1772406000000,"window_to_ms":1772492400000,"as_of_ms":7,'
         b'"outcome":"missed","severity":"warning","reason":"below-bound","kpi":"calls","direction":"at_least",'
         b'"low":50.0,"high":null,"value":49,"numerator":49,"denominator":null,"basis":"shift","team":"north",'
         b'"display_name":"Anna Berg","owner":"floor lead"}'
     )
     assert decode_result(encode_result(each)) == each
-    assert result_key(each) == b"calls/acme/agent:anna/1772406000000"
+    assert result_key(each) == b"calls/acme/agent:anna/business-day/1772406000000"
 
 
 def test_results_that_say_the_same_are_the_same_whenever_they_were_computed():
@@ -135,3 +145,63 @@ def test_results_that_say_the_same_are_the_same_whenever_they_were_computed():
 
     assert same(first, result(calls(), closed, ANNA, MONDAY, 9))
     assert not same(first, result(calls(), fewer, ANNA, MONDAY, 5))
+
+
+def band(low: int) -> Target:
+    return Target(
+        name="band",
+        kpi="calls",
+        window="business-day",
+        direction=Direction.BETWEEN,
+        low=Fraction(low),
+        high=Fraction(120),
+    )
+
+
+@pytest.mark.parametrize(("made", "reason"), [(39, Why.BELOW_BOUND), (40, Why.WITHIN_BOUND), (121, Why.ABOVE_BOUND)])
+def test_band_of_a_count_is_prorated_from_below_only(made: int, reason: Why):
+    half = plan(MONDAY, Absence("anna", at("2026-03-02 11:00"), at("2026-03-02 23:00")))
+    closed = close(band(80), {m.CALLS: made}, plan=half)
+    assert closed is not None
+
+    assert closed.reason is reason
+    told = result(band(80), closed, ANNA, MONDAY, 5)
+    assert (told.low, told.high) == (40.0, 120.0)
+
+
+def test_band_that_asks_for_nothing_still_has_its_other_end():
+    closed = close(band(0), {m.CALLS: 500}, plan=plan())
+    assert closed is not None
+
+    assert closed.reason is Why.ABOVE_BOUND
+
+
+def test_plan_is_asked_for_only_where_it_matters():
+    assert asks_for_plan(calls(), {m.CALLS: 1})
+    assert asks_for_plan(connects(), {})
+    assert not asks_for_plan(connects(), dials(1, 2))
+
+
+def test_other_sums_are_judged_by_the_bounds_that_were_told():
+    """A bound that was raised since, and a third that no float is: 100 / 3."""
+    third = Target(name="calls", kpi="calls", window="business-day", direction=Direction.AT_LEAST, low=Fraction(100, 3))
+    closed = close(third, {m.CALLS: 33})
+    assert closed is not None
+    told = result(third, closed, ANNA, MONDAY, 5)
+    assert told.outcome is Outcome.MISSED
+
+    assert close_again(calls(), told, {m.CALLS: 34}).verdict is Verdict.MET
+    assert close_again(calls(), told, {m.CALLS: 33}).verdict is Verdict.MISSED
+    assert close_again(calls(), told, {}).reason is Why.NO_CASES
+
+
+def test_value_exactly_at_a_told_bound_meets_it():
+    most = Target(
+        name="late", kpi="abandoned_share", window="business-day", direction=Direction.AT_MOST, high=Fraction(3, 10)
+    )
+    tally = {m.INBOUND_CALLS: 10, m.ABANDONED: 3, m.ABANDONED_WAIT_BIN + 5: 3}
+    closed = close(most, tally)
+    assert closed is not None and closed.verdict is Verdict.MET
+
+    told = result(most, closed, ANNA, MONDAY, 5)
+    assert close_again(most, told, tally).verdict is Verdict.MET

@@ -61,11 +61,16 @@ _SEVERITIES: Final[dict[Severity, str]] = {
 _RESULTS: Final = """## Results
 
 At the end of its period (business day, week, month, quarter, year) each target closes with a record of `kpi.results`,
-by the plain number: evidence is for interrupting people, the plain number is for the record. Counts of which more is
-better are prorated by schedule and absence, shares and means never. Nothing is said of somebody who did nothing and
-was not expected to work. A result never pages anybody. When late events or corrections change the sums of one of the
-last seven days, two weeks, two months, or of the last quarter or year, the result is published again under its id,
-`target/tenant/scope/window_from_ms`; the one that was computed last stands (`as_of_ms`).
+by the plain number: evidence is for interrupting people, the plain number is for the record. What a count asks for at
+least is prorated by schedule and absence; what it allows at most, shares and means never are. Nothing is said of
+somebody who did nothing and was not expected to work. A result never pages anybody. People belong to the zone and the
+team that they are in when the period ends.
+
+When late events or corrections change the sums of one of the last seven days, two weeks, two months, or of the last
+quarter or year, the result is published again under its id, `target/tenant/scope/window/window_from_ms`, by the
+bounds that were told: later settings rewrite nothing. The one that was computed last stands (`as_of_ms`). A period
+closes `KPISTREAM_REVIEW_GRACE_MINUTES` after its end, once all that was appended until two minutes ago is in history.
+Nothing is said of periods that began more than a day before the tenant's first pane.
 """
 _OUTCOMES: Final[dict[Outcome, str]] = {
     Outcome.MET: "the bound held",
@@ -81,9 +86,9 @@ second once it has passed. With no hold time it has passed at once. `-`: the sta
 _RESTING: Final = """
 *too-little* leaves every state as it is. *no-data* leads to `no-data` and *off-shift* to `suspended`, from everywhere
 but from an alert that has nothing to rest from. The next verdict is met by the state from before. A target with
-`false_alarms` begins each business day at `ok`: evidence is that of one day. An alert that fires on and is missed on
-the next day's evidence, too, says so in a record from `firing` to `firing`; so does one that becomes critical.
-Severity falls only when the alert ends.
+`false_alarms`, and every target of a week or longer, begins each period at `ok`: what was found of one says nothing
+of the next. An alert that fires on and is missed on the next period's numbers, too, says so in a record from `firing`
+to `firing`; so does one that becomes critical. Severity falls only when the alert ends or a new period begins.
 """
 
 

@@ -7,13 +7,14 @@ workers that both believe they own a scope may write one sequence twice; the fir
 
 from collections.abc import Iterable
 from enum import StrEnum
+from fractions import Fraction
 from typing import Final, NamedTuple
 
 import msgspec
 
 from kpistream.core.kpis import BY_NAME, definition
 from kpistream.core.targets import Direction, Judgement, Severity, Target, Verdict, Why
-from kpistream.core.windows import Window
+from kpistream.core.windows import LIVE_WINDOWS, Window
 
 
 class State(StrEnum):
@@ -156,9 +157,14 @@ def next_state(alert: Alert, target: Target, verdict: Verdict, now_ms: int, wind
 
 def _carried(alert: Alert, target: Target, window_from_ms: int) -> State:
     """The state that a look at a window begins with."""
-    if target.level is not None and window_from_ms > alert.window_from_ms:
+    if _begins_anew(target) and window_from_ms > alert.window_from_ms:
         return State.OK
     return alert.before if alert.state in RESTING.values() else alert.state
+
+
+def _begins_anew(target: Target) -> bool:
+    """True when what was found of one window says nothing of the next: evidence, and what takes a week or longer."""
+    return target.level is not None or target.window not in LIVE_WINDOWS
 
 
 def alert_id(subject: Subject, sequence: int) -> str:
@@ -222,7 +228,7 @@ _GRAVE: Final = (State.FIRING, State.RECOVERING)
 
 def _renewed(alert: Alert, look: Look) -> bool:
     """True when what fired on evidence of an earlier day is missed on this day's, too: the record says so."""
-    newer = look.target.level is not None and look.window.from_ms > alert.window_from_ms
+    newer = _begins_anew(look.target) and look.window.from_ms > alert.window_from_ms
     return newer and alert.state is State.FIRING and look.judgement.verdict is Verdict.MISSED
 
 
@@ -247,6 +253,20 @@ def alert_after(transition: Transition) -> Alert:
         transition.before,
         transition.window_from_ms,
         transition.severity,
+    )
+
+
+def as_it_was(transition: Transition) -> Target:
+    """The target that a transition was about, as far as the record says: for one that has left the settings."""
+    low, high = (None if each is None else Fraction(repr(each)) for each in (transition.low, transition.high))
+    return Target(
+        name=transition.target,
+        kpi=transition.kpi,
+        window=transition.window,
+        direction=transition.direction,
+        low=low,
+        high=high,
+        owner=transition.owner,
     )
 
 

@@ -5,6 +5,7 @@ of the working time that is over makes what is expected by now: exactly the pror
 Integers and fractions only. Without a schedule nothing is expected by now, and nothing is prorated.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +16,7 @@ from kpistream.core.kpis import Better, Kpi
 from kpistream.core.ramps import Factor, FactorKind
 from kpistream.core.roster import ALWAYS_TO_MS
 from kpistream.core.schedules import Basis, Plan, Stint
+from kpistream.core.spans import clip
 
 _ALL = Fraction(1)
 _NONE = Fraction(0)
@@ -135,9 +137,12 @@ class _Course:
     """Shares of a window's count that fall on pieces of its scheduled time."""
 
     def __init__(self, plan: Plan, curve: Curve) -> None:
-        self._plan = plan
         self._curve = curve
-        self._all_ms = plan.scheduled_ms()
+        spans = sorted(clip(tuple(stint.span for stint in plan.scheduled), plan.window.from_ms, ALWAYS_TO_MS))
+        self._starts = [span.from_ms for span in spans]
+        self._spans = spans
+        self._before_ms = [0, *accumulate(span.to_ms - span.from_ms for span in spans)]
+        """Scheduled time before each span, and in all."""
 
     def reached(self, stints: Sequence[Stint], until_ms: int) -> Fraction:
         """Share of the count that belongs to the stints before the instant, part-time shares applied."""
@@ -148,4 +153,8 @@ class _Course:
         return out
 
     def _at(self, at_ms: int) -> Fraction:
-        return self._curve.at(Fraction(self._plan.scheduled_ms(at_ms), self._all_ms))
+        number = bisect_right(self._starts, at_ms)
+        past_ms = self._before_ms[number]
+        if number:
+            past_ms -= max(0, self._spans[number - 1].to_ms - at_ms)
+        return self._curve.at(Fraction(past_ms, self._before_ms[-1]))

@@ -40,7 +40,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """How one target closed for one scope: a record of `kpi.results`."""
 
     result_id: str
-    """`target/tenant/scope/window_from_ms`: the same whenever it is computed."""
+    """`target/tenant/scope/window/window_from_ms`: the same whenever it is computed."""
     target: str
     tenant: str
     scope: str
@@ -69,31 +69,58 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     owner: str | None = None
 
 
+def asks_for_plan(target: Target, tally: Mapping[int, int]) -> bool:
+    """True when how a target closes depends on an agent's working time: it costs more to know than the sums."""
+    return not tally or (bool(target.low) and proration(BY_NAME[target.kpi]) is Proration.BY_TIME)
+
+
 def close(
     target: Target, tally: Mapping[int, int], limits: Limits = DEFAULT_LIMITS, plan: Plan | None = None
 ) -> Judgement | None:
     """How a target closes over the sums of its whole window; None when there is nothing to tell.
 
-    `plan`: the working time of an agent in the window, None for teams and tenants. Counts of which more is better are
-    prorated by it; shares and means never are. Nothing is told of somebody who has no sums and was not expected to
-    work: no shift, a holiday, absent, or nobody has said when.
+    `plan`: the working time of an agent in the window, None for teams and tenants. What a count asks for at least is
+    prorated by it; what it allows at most, shares and means never are. Nothing is told of somebody who has no sums and
+    was not expected to work: no shift, a holiday, absent, or nobody has said when.
     """
     known = plan is not None and plan.basis is not Basis.NONE
     if not tally and not (known and plan is not None and plan.working):
         return None
     plain = msgspec.structs.replace(target, level=None, recover_low=None, recover_high=None)
-    if not known or plan is None or target.low is None or proration(BY_NAME[target.kpi]) is not Proration.BY_TIME:
+    if not known or plan is None or not target.low or proration(BY_NAME[target.kpi]) is not Proration.BY_TIME:
         return judge(plain, tally, limits)
     asked = pace(target.low, plan, plan.window.to_ms).prorated
-    if not asked:
+    if not asked and target.high is None:
         return None
-    judgement = judge(msgspec.structs.replace(plain, **_scaled(plain, asked / target.low)), tally, limits)
+    critical = None if target.critical_low is None else target.critical_low * asked / target.low
+    judgement = judge(msgspec.structs.replace(plain, low=asked, critical_low=critical), tally, limits)
     return msgspec.structs.replace(judgement, due=Due(asked, str(plan.basis)))
 
 
-def _scaled(target: Target, factor: Fraction) -> dict[str, Fraction]:
-    bounds = {name: getattr(target, name) for name in ("low", "high", "critical_low", "critical_high")}
-    return {name: bound * factor for name, bound in bounds.items() if bound is not None}
+def close_again(target: Target, told: Result, tally: Mapping[int, int], limits: Limits = DEFAULT_LIMITS) -> Judgement:
+    """How a target that was closed closes over other sums: by the bounds that were told, whatever holds today.
+
+    Without any sums nothing is left of it, unless so much was asked for: then there is a count of none.
+    """
+    if not tally and told.basis is None:
+        return GONE
+    plain = msgspec.structs.replace(target, level=None, recover_low=None, recover_high=None)
+    bounds = {"low": _exact(told.low), "high": _exact(told.high)}
+    if (told.low, told.high) != tuple(None if each is None else float(each) for each in (target.low, target.high)):
+        bounds |= {"critical_low": None, "critical_high": None}
+    judgement = judge(msgspec.structs.replace(plain, **bounds), tally, limits)
+    if told.basis is None or told.low is None:
+        return judgement
+    return msgspec.structs.replace(judgement, due=Due(_exact(told.low) or Fraction(0), told.basis))
+
+
+GONE: Final = Judgement(Verdict.TOO_LITTLE, Why.NO_CASES)
+"""Of a result that was told, when corrections have taken away everything it was made of."""
+
+
+def _exact(bound: float | None) -> Fraction | None:
+    """The fraction that a bound was before it was written as a float."""
+    return None if bound is None else Fraction(repr(bound)).limit_denominator(1_000_000_000)
 
 
 def result(target: Target, judgement: Judgement, about: About, window: Window, as_of_ms: int) -> Result:
@@ -101,7 +128,7 @@ def result(target: Target, judgement: Judgement, about: About, window: Window, a
     value, due = judgement.value, judgement.due
     low = target.low if due is None else due.expected
     return Result(
-        result_id=f"{target.name}/{about.tenant}/{about.scope}/{window.from_ms}",
+        result_id=f"{target.name}/{about.tenant}/{about.scope}/{target.window}/{window.from_ms}",
         target=target.name,
         tenant=about.tenant,
         scope=about.scope,

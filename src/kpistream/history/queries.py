@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from kpistream.core.alerts import Transition
 from kpistream.core.measures import BY_NAME, Tally
 from kpistream.core.placing import Place
 from kpistream.core.results import Result
@@ -97,24 +98,77 @@ def sums_by_scope(store: Store, span: Span, by: str | None = None, zone: str = "
     return [Sums(row[0], row[1], row[2], tally_of(row[3:])) for row in rows]
 
 
-def first_panes(store: Store) -> dict[str, int]:
-    """Start of the first pane of every tenant that has one, epoch ms."""
-    sql = f"SELECT tenant, toUnixTimestamp64Milli(min(start)) FROM {tables.PANES} GROUP BY tenant"
-    return {tenant: int(start_ms) for tenant, start_ms in store.query(sql)}
+class Heard(NamedTuple):
+    """Between which instants, epoch ms, there are panes of a tenant."""
+
+    first_ms: int
+    """Start of the first."""
+    to_ms: int
+    """End of the last."""
 
 
-def results_of(store: Store, tenant: str, name: str, window: Window) -> dict[str, Result]:
-    """The results that stand of one tenant's period, by id. `name` is the window's."""
-    names = {column: tables.field_of(column) for column in tables.RESULT_COLUMNS if column not in tables.COORDINATES}
-    instants = {column for column in names if tables.INSTANT in tables.RESULT_COLUMNS[column]}
-    columns = ", ".join(f"toUnixTimestamp64Milli({each})" if each in instants else f"`{each}`" for each in names)
+def heard(store: Store) -> dict[str, Heard]:
+    """Every tenant that has a pane."""
+    sql = f"SELECT tenant, min({_START}), max({_START} + pane_ms) FROM {tables.PANES} GROUP BY tenant"
+    return {tenant: Heard(int(first_ms), int(to_ms)) for tenant, first_ms, to_ms in store.query(sql)}
+
+
+def written(store: Store, span: Span) -> int:
+    """When a row of a pane in the span was written last, epoch ms of the store's clock; 0 when there is none."""
+    where, parameters = _where(span)
+    sql = f"SELECT count(), max(toUnixTimestamp64Milli(inserted_at)) FROM {tables.PANES} {where}"
+    ((count, newest_ms),) = store.query(sql, parameters)
+    return int(newest_ms) if count else 0
+
+
+def sums_between(store: Store, span: Span, scopes: Sequence[str], edges: Sequence[int]) -> list[Sums]:
+    """Sums of some scopes, split at instants: the group is how many of the ascending `edges` have passed."""
+    where, parameters = _where(span, ["scope IN {scopes:Array(String)}"])
     sql = (
-        f"SELECT {columns} FROM {tables.RESULTS} FINAL WHERE tenant = {{tenant:String}} AND window = {{name:String}} "
-        "AND window_from = fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')"
+        f"SELECT tenant, scope, arrayCount(edge -> edge <= {_START}, {{edges:Array(Int64)}}) AS split, {tables.sums()} "
+        f"FROM {tables.PANES} FINAL {where} GROUP BY tenant, scope, split"
     )
-    rows = store.query(sql, {"tenant": tenant, "name": name, "from_ms": window.from_ms})
-    found = (msgspec.convert(dict(zip(names.values(), row, strict=True)), Result) for row in rows)
-    return {each.result_id: each for each in found}
+    rows = store.query(sql, {**parameters, "scopes": list(scopes), "edges": list(edges)})
+    return [Sums(row[0], row[1], int(row[2]), tally_of(row[3:])) for row in rows]
+
+
+def results_of(store: Store, tenant: str, name: str, begins: Window) -> dict[str, Result]:
+    """The results that stand of one tenant's windows of a name that begin in `begins`, by id."""
+    where = "tenant = {tenant:String} AND window = {name:String} AND " + _begins("window_from")
+    given = {"tenant": tenant, "name": name, "from_ms": begins.from_ms, "to_ms": begins.to_ms}
+    found = _records(store, tables.RESULTS, tables.RESULT_COLUMNS, where, given)
+    return {each.result_id: each for each in (msgspec.convert(fields, Result) for fields in found)}
+
+
+def transitions_of(store: Store, windows: Sequence[str], targets: Sequence[str]) -> list[Transition]:
+    """The last transition of every alert on one of these windows, or of one of these targets."""
+    where = "window IN {windows:Array(String)} OR target IN {targets:Array(String)}"
+    last = "ORDER BY sequence DESC LIMIT 1 BY tenant, target, scope"
+    given = {"windows": list(windows), "targets": list(targets)}
+    found = _records(store, tables.ALERTS, tables.ALERT_COLUMNS, f"{where} {last}", given)
+    return [msgspec.convert({**fields, **_named(fields)}, Transition) for fields in found]
+
+
+def _named(fields: dict[str, Any]) -> dict[str, Any]:
+    return {"from": fields["from_state"], "to": fields["to_state"]}
+
+
+def _begins(column: str) -> str:
+    return (
+        f"{column} >= fromUnixTimestamp64Milli({{from_ms:Int64}}, 'UTC') "
+        f"AND {column} < fromUnixTimestamp64Milli({{to_ms:Int64}}, 'UTC')"
+    )
+
+
+def _records(
+    store: Store, table: str, columns: Mapping[str, str], where: str, parameters: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Standing rows as the fields of the records that they were made from."""
+    names = [name for name in columns if name not in (*tables.COORDINATES, "precedence")]
+    chosen = (f"toUnixTimestamp64Milli({name})" if tables.INSTANT in columns[name] else f"`{name}`" for name in names)
+    sql = f"SELECT {', '.join(chosen)} FROM {table} FINAL WHERE {where}"
+    for row in store.query(sql, parameters):
+        yield dict(zip(map(tables.field_of, names), row, strict=True))
 
 
 def distinct_calls(store: Store, span: Span, by: str | None = None, zone: str = "UTC") -> dict[tuple[Any, ...], int]:

@@ -1,8 +1,9 @@
 """Review: the role that judges what takes longer than a day, and closes every period, from history.
 
-One process at a time is on, others stand by. It keeps no state of its own: alerts are the log's, results are compared
-with those in history, so it may be killed and started anywhere. It judges only what history has whole: every group has
-read what was appended up to two minutes ago. History that does not answer is no data, never ok.
+One process at a time is on, others stand by. It keeps no state of its own: alerts are those of history and the log,
+results are compared with those in history, so it may be killed and started anywhere. It judges only what history has
+whole: what was appended up to two minutes ago has gone through workers and sinks. History that does not answer is no
+data, never ok. Work is done in small pieces, each published before the next: a long round loses nothing.
 """
 
 import asyncio
@@ -10,32 +11,24 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol
 
-from kpistream.core.alerts import (
-    Alert,
-    Look,
-    State,
-    Subject,
-    Transition,
-    alert_after,
-    alert_key,
-    decode_transition,
-    encode_transition,
-    step,
-    take_from_log,
-)
+from kpistream.core.alerts import Subject, Transition, alert_key, decode_transition, encode_transition
 from kpistream.core.results import Result, encode_result, result_key, same
+from kpistream.core.roster import Tenant
 from kpistream.core.targets import CATCHING_UP, HISTORY_UNREACHABLE, Judgement
 from kpistream.errors import SinkUnavailable
 from kpistream.health import Health
-from kpistream.history import ddl
-from kpistream.history.reviewing import Reviewing
+from kpistream.history import ddl, queries
+from kpistream.history.book import Book
+from kpistream.history.queries import Heard
+from kpistream.history.reviewing import REVIEWED, Closing, Reviewing
 from kpistream.history.store import Store
-from kpistream.log.completeness import Follower, Looker
+from kpistream.log.completeness import Completeness, Way
 from kpistream.log.publisher import Publisher
 from kpistream.log.records import Outgoing
-from kpistream.log.tail import bounds, read_between
+from kpistream.log.tail import read_between
 from kpistream.log.topics import Topics, partition_of
 from kpistream.log.turn import Turn
 
@@ -44,11 +37,17 @@ log = logging.getLogger(__name__)
 EVERY_MS: Final[dict[str, int]] = {"week": 60_000, "month": 300_000, "quarter": 900_000, "year": 3_600_000}
 """How often a window is judged to date: the longer it is, the less a minute says, and the more there is to read."""
 _RESULTS: Final = "results"
+_RESULTS_EVERY_MS: Final = 600_000
+_AGAIN_MS: Final = 2000
+"""When history was not whole, or did not answer, for the next look."""
+_POLL_S: Final = 0.5
+_SAY_AGAIN_MS: Final = 60_000
 _SAID: Final = 200
 """Characters of an error of the store in the log."""
-_RESULTS_EVERY_MS: Final = 600_000
-_AT_REST: Final = (State.OK, State.SUSPENDED, State.NO_DATA)
 _HINT: Final = "look at ClickHouse and at the brokers; restart the process: it begins again where the logs are"
+Found = tuple[list[Transition], list[Result]]
+Piece = Callable[[Store], Found]
+"""A small part of a round: blocking, what it finds is published at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +58,8 @@ class ReviewSettings:
     """Arguments for aiokafka clients."""
     topics: Topics
     group: str
-    followers: tuple[Follower, ...]
-    """Groups that history waits for."""
+    way: Way
+    """What events go through on their way to history."""
     partitions: int
     session_timeout_ms: int = 15_000
     grace_ms: int = 900_000
@@ -101,136 +100,214 @@ class Review:
         self._health = health
         self._turn = Turn(settings.connection, settings.topics.settings, settings.group, settings.session_timeout_ms)
         self._publisher = Publisher(settings.connection)
-        self._looker = Looker(settings.connection, settings.partitions)
+        self._completeness = Completeness(settings.connection, settings.way, settings.partitions)
         self._stopping = False
         self._store: Store | None = None
+        self._piece = health.pulse("a piece of the review has not ended", _HINT, settings.stall_timeout_s)
+        self._lag = health.pulse("history is not whole", _HINT, math.inf, settings.blind_ms / 1000)
+        self._forget(0)
+
+    def _forget(self, now_ms: int) -> None:
+        """Nothing is known at the begin of a turn."""
         self._turn_number = 0
-        self._alerts: dict[Subject, Alert] = {}
+        self._book = Book(self._reviewing)
+        self._read_to: dict[int, int] = {}
+        """Next offsets of the alerts' log to read."""
         self._told: dict[str, Result] = {}
         """Results that were published and may not be in history yet."""
+        self._seen: dict[tuple[str, str, int], int] = {}
+        """What a period looked like when it was closed last."""
         self._due_ms: dict[str, int] = {}
-        self._whole_ms = 0
+        self._whole_ms = now_ms
         """When history was whole last, or this turn began."""
         self._blinded = False
-        self._round = health.pulse("a round of the review has not ended", _HINT, settings.stall_timeout_s)
-        self._lag = health.pulse("history is not whole", _HINT, math.inf, settings.blind_ms / 1000)
+        self._say_ms = self.settings.lag_ms
+        """When, after history was whole last, the log says next that it is not."""
+        self._lag.rest()
+        self._completeness.forget()
 
     def stop(self) -> None:
-        """End after the round that runs."""
+        """End after the piece that is being worked on."""
         self._stopping = True
 
     async def run(self) -> None:
         """Work until `stop`. Raises what no retry can mend."""
-        failure = None
+        failure, keeping = None, None
         try:
             await self._publisher.start()
-            await self._looker.start()
+            await self._completeness.start()
             await self._turn.start()
+            keeping = asyncio.ensure_future(self._turn.keep())
             while not self._stopping:
-                self._round.beat()
-                await self._turn.wait()
+                if keeping.done():
+                    keeping.result()
+                self._piece.beat()
                 if self._turn.on:
                     await self._work(self._now_ms())
+                elif self._turn_number:
+                    self._forget(0)
                 self._tell()
+                await asyncio.sleep(_POLL_S)
         except BaseException as error:
             failure = error
             raise
         finally:
             ending = self._health.ending(30.0, failure)
-            for each in (self._turn, self._looker, self._publisher):
+            if keeping is not None:
+                keeping.cancel()
+            for each in (self._turn, self._completeness, self._publisher):
                 await each.stop()
             await asyncio.to_thread(self._close)
             ending.rest()
 
+    @property
+    def _mine(self) -> bool:
+        """True while the turn that this work belongs to goes on."""
+        return self._turn.on and self._turn.number == self._turn_number and not self._stopping
+
     def _tell(self) -> None:
-        if self.observer is not None:
-            firing: dict[str, int] = {}
-            for alert in self._alerts.values():
-                firing[alert.subject.tenant] = firing.get(alert.subject.tenant, 0) + (alert.state is State.FIRING)
-            behind_s = max(0, self._now_ms() - self._whole_ms) / 1000 if self._whole_ms else 0.0
-            self.observer.standing(self._turn.on, firing if self._turn.on else {}, behind_s)
+        if self.observer is None:
+            return
+        behind_s = max(0, self._now_ms() - self._whole_ms) / 1000 if self._turn_number else 0.0
+        self.observer.standing(self._turn.on, self._book.firing(), behind_s)
 
     # ---- a round
 
     async def _work(self, now_ms: int) -> None:
         if self._turn.number != self._turn_number:
-            await self._begin(now_ms)
+            self._forget(now_ms)
+            self._turn_number = self._turn.number
         due = [name for name in (*self._reviewing.judged, _RESULTS) if self._due_ms.get(name, 0) <= now_ms]
-        if not due:
+        if not due or not await self._ready(now_ms):
             return
-        began_s = self._health.steady_s()
         for name in due:
             self._due_ms[name] = now_ms + EVERY_MS.get(name, _RESULTS_EVERY_MS)
-        found = await self._reviewed(due, now_ms)
-        if self._turn.on and self._turn.number == self._turn_number:
-            await self._publish(*found)
-            if self.observer is not None:
-                self.observer.reviewed(len(found[0]), len(found[1]), self._health.steady_s() - began_s)
-
-    async def _begin(self, now_ms: int) -> None:
-        """A turn begins: the alerts are those of the log as it is now."""
-        self._turn_number, self._alerts, self._told, self._due_ms = self._turn.number, {}, {}, {}
-        self._whole_ms = now_ms
-        names = {target.name for targets in self._reviewing.judged.values() for target in targets}
-        topic, partitions = self.settings.topics.alerts, self.settings.partitions
-        first, ends = await bounds(self.settings.connection, topic, partitions)
-        async for records in read_between(self.settings.connection, topic, first, ends):
-            for record in records:
-                transition = decode_transition(record.value) if record.value else None
-                if transition is not None and transition.target in names:
-                    take_from_log(self._alerts, transition)
-        log.info("review is on turn=%s alerts=%s", self._turn_number, len(self._alerts))
-
-    async def _reviewed(self, due: list[str], now_ms: int) -> tuple[list[Transition], list[Result]]:
-        """What must be published. Of history that is not whole nothing but, after a while, that there is no data."""
-        behind = await self._looker.behind(self.settings.followers, now_ms - self.settings.lag_ms)
-        if behind:
-            return self._blind(CATCHING_UP, f"behind: {', '.join(behind[:3])}", now_ms), []
+        began_s = self._health.steady_s()
         try:
-            found = await asyncio.to_thread(self._read, due, now_ms)
+            counts = [await self._worked(pieces) for pieces in (self._judging(due, now_ms), self._closing(due, now_ms))]
         except SinkUnavailable as error:
-            await asyncio.to_thread(self._close)
-            return self._blind(HISTORY_UNREACHABLE, str(error)[:_SAID], now_ms), []
-        self._whole_ms, self._blinded = now_ms, False
+            await self._away(error, now_ms)
+            return
+        self._whole_ms, self._blinded, self._say_ms = now_ms, False, self.settings.lag_ms
         self._lag.rest()
+        if self.observer is not None:
+            self.observer.reviewed(counts[0], counts[1], self._health.steady_s() - began_s)
+
+    async def _worked(self, listing: Callable[[], list[Piece]]) -> int:
+        """Work off the pieces, each published before the next; how many records that were."""
+        count = 0
+        for piece in await asyncio.to_thread(listing):
+            transitions, results = await asyncio.to_thread(self._found, piece)
+            if not self._mine:
+                return count
+            await self._publish(transitions, results)
+            count += len(transitions) + len(results)
+            self._piece.beat()
+        return count
+
+    def _found(self, piece: Piece) -> Found:
+        return piece(self._opened())
+
+    async def _ready(self, now_ms: int) -> bool:
+        """Whether history is whole and all alerts are known."""
+        behind = await self._completeness.look(now_ms - self.settings.lag_ms)
+        if behind:
+            await self._blind(CATCHING_UP, f"behind: {', '.join(behind[:3])}", now_ms)
+            return False
+        try:
+            await self._follow()
+        except SinkUnavailable as error:
+            await self._away(error, now_ms)
+            return False
+        return self._mine
+
+    async def _follow(self) -> None:
+        """Take in the states of the alerts: at first those in history, then what the log has more.
+
+        Whoever was on before, and whoever believes that he still is, is heard before anything is judged.
+        """
+        topic = self.settings.topics.alerts
+        ends = await self._completeness.ends(topic)
+        if not self._read_to:
+            for transition in await asyncio.to_thread(self._standing):
+                self._book.take(transition)
+            self._read_to = await self._completeness.firsts(topic)
+        async for records in read_between(self.settings.connection, topic, self._read_to, ends):
+            for record in records:
+                if record.value:
+                    self._book.take(decode_transition(record.value))
+        self._read_to = ends
+
+    def _standing(self) -> list[Transition]:
+        found = queries.transitions_of(self._opened(), REVIEWED, sorted(self._book.judged))
+        log.info("review is on turn=%s alerts=%s", self._turn_number, len(found))
         return found
 
-    def _read(self, due: list[str], now_ms: int) -> tuple[list[Transition], list[Result]]:
-        """Blocking: looks and results out of the store."""
-        store, transitions, results = self._opened(), list[Transition](), list[Result]()
-        for name in due:
-            if name == _RESULTS:
-                found = list(self._reviewing.results(store, now_ms, self.settings.grace_ms))
-                results = [each for each in found if not _known(self._told.get(each.result_id), each)]
-                ids = {each.result_id for each in found}
-                self._told = {result_id: each for result_id, each in self._told.items() if result_id in ids}
-            else:
-                for subject, look in self._reviewing.looks(store, name, now_ms):
-                    transitions += self._stepped(subject, look, now_ms)
-        return transitions, results
+    # ---- what a round is made of
 
-    def _blind(self, judgement: Judgement, why: str, now_ms: int) -> list[Transition]:
+    def _judging(self, due: list[str], now_ms: int) -> Callable[[], list[Piece]]:
+        """A piece for each tenant and window; what has left the settings comes last."""
+
+        def listing() -> list[Piece]:
+            tenants = self._reviewing.tenants(self._opened())
+            names = [name for name in due if name in self._reviewing.judged]
+            pieces: list[Piece] = [partial(self._judge, name, *each, now_ms) for name in names for each in tenants]
+            return [*pieces, lambda store: (self._book.left(now_ms), [])]
+
+        return listing
+
+    def _judge(self, name: str, tenant: Tenant, heard: Heard, now_ms: int, store: Store) -> Found:
+        """Looks at a window of a tenant; an alert that nobody looks at any more is suspended."""
+        out: list[Transition] = []
+        looked: set[Subject] = set()
+        for subject, look in self._reviewing.looks(store, name, tenant, heard, now_ms):
+            looked.add(subject)
+            out += self._book.stepped(subject, look, now_ms)
+        return out + self._book.not_looked_at(tenant.tenant, name, looked, now_ms), []
+
+    def _closing(self, due: list[str], now_ms: int) -> Callable[[], list[Piece]]:
+        """A piece for each period that is over."""
+        until_ms = min(now_ms - self.settings.grace_ms, self._completeness.whole_to_ms)
+
+        def listing() -> list[Piece]:
+            found = self._reviewing.closings(self._opened(), until_ms) if _RESULTS in due else []
+            return [partial(self._close_period, closing, until_ms, now_ms) for closing in found]
+
+        return listing
+
+    def _close_period(self, closing: Closing, until_ms: int, now_ms: int, store: Store) -> Found:
+        """Results that are new; a period whose sums have not changed since the last time is passed over."""
+        key, changed = (closing.tenant.tenant, closing.period.name, closing.period.last_ms), None
+        if closing.span.to_ms <= until_ms:  # before, zones that end later are still to close
+            changed = self._reviewing.changed(store, closing)
+            if self._seen.get(key) == changed:
+                return [], []
+        found = self._reviewing.results(store, closing, until_ms, now_ms)
+        if changed is not None:
+            self._seen[key] = changed
+        return [], [each for each in found if not _known(self._told.get(each.result_id), each)]
+
+    # ---- when history is not whole
+
+    async def _away(self, error: SinkUnavailable, now_ms: int) -> None:
+        await asyncio.to_thread(self._close)
+        await self._blind(HISTORY_UNREACHABLE, str(error)[:_SAID], now_ms)
+
+    async def _blind(self, judgement: Judgement, why: str, now_ms: int) -> None:
         """Of standing alerts nothing can be said once history has not been whole for a while; tried again soon."""
+        for name in (*self._reviewing.judged, _RESULTS):
+            self._due_ms[name] = now_ms + _AGAIN_MS
+        blind_ms = now_ms - self._whole_ms
         if not self._blinded:
             self._lag.beat()
             self._blinded = True
-        for name in self._due_ms:
-            self._due_ms[name] = min(self._due_ms[name], now_ms + EVERY_MS["week"])
-        log.warning("history is not whole for_s=%.0f why=%s", (now_ms - self._whole_ms) / 1000, why)
-        if now_ms - self._whole_ms < self.settings.blind_ms:
-            return []
-        targets = {target.name: target for some in self._reviewing.judged.values() for target in some}
-        out: list[Transition] = []
-        for subject, alert in self._alerts.items():
-            target = targets[subject.target]
-            if alert.state not in _AT_REST:
-                window = self._reviewing.window_of(subject, target.window, now_ms)
-                out += self._stepped(subject, Look(target, judgement, window), now_ms)
-        return out
+        if blind_ms > self._say_ms:
+            self._say_ms = blind_ms + _SAY_AGAIN_MS
+            log.warning("history is not whole for_s=%.0f why=%s", blind_ms / 1000, why)
+        if blind_ms >= self.settings.blind_ms and self._mine:
+            await self._publish(self._book.blind(judgement, now_ms), [])
 
-    def _stepped(self, subject: Subject, look: Look, now_ms: int) -> list[Transition]:
-        transition = step(self._alerts.get(subject) or Alert(subject), look, now_ms)
-        return [] if transition is None else [transition]
+    # ---- to the log
 
     async def _publish(self, transitions: list[Transition], results: list[Result]) -> None:
         """States and results count as told only when they are durable."""
@@ -238,7 +315,8 @@ class Review:
         changed = [(each, Outgoing(alert_key(each), encode_transition(each))) for each in transitions]
         for number, records in self._placed(changed).items():
             await self._publisher.publish(topics.alerts, number, records)
-        self._alerts |= {after.subject: after for after in map(alert_after, transitions)}
+        for transition in transitions:
+            self._book.take(transition)
         closed = [(each, Outgoing(result_key(each), encode_result(each))) for each in results]
         for number, records in self._placed(closed).items():
             await self._publisher.publish(topics.results, number, records)

@@ -1,49 +1,52 @@
 """Reviewing: what history says of targets: periods that are over close, longer ones are judged to date.
 
 The same core that judges live numbers, over sums out of ClickHouse. Teams and tenants are sums over agents, with the
-roster as it was at each pane. Blocking; it knows no clock and no Kafka. What closed is a function of the sums, so a
-result is computed again as often as one likes, and told when it is new or differs from what was told.
+roster as it was at each pane. Blocking; it knows no clock and no Kafka. A result is told once, and again when its sums
+have changed: by the bounds that were told, so that no later setting rewrites what was closed.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from kpistream.core.alerts import Look, Subject
-from kpistream.core.measures import Tally, total
+from kpistream.core.measures import Tally
 from kpistream.core.pace import pace
-from kpistream.core.periods import over
+from kpistream.core.periods import Period, periods
 from kpistream.core.readings import About
-from kpistream.core.results import Result, close, result, same
+from kpistream.core.results import Result, asks_for_plan, close, close_again, result, same
 from kpistream.core.roster import Roster, Tenant
 from kpistream.core.schedules import Basis, Plan
 from kpistream.core.settings import Settings
-from kpistream.core.targets import (
-    TENANT_SCOPE,
-    Due,
-    Judgement,
-    Target,
-    Verdict,
-    Why,
-    covers,
-    judge,
-    paced,
-    team_scope,
-)
+from kpistream.core.targets import TENANT_SCOPE, Due, Judgement, Target, covers, judge, paced, team_scope, value_of
 from kpistream.core.windows import CALENDAR_WINDOWS, LIVE_WINDOWS, Window, window_at
 from kpistream.history import queries
-from kpistream.history.queries import Span
+from kpistream.history.queries import Heard, Span
 from kpistream.history.store import Store
 
 REVIEWED: Final = tuple(name for name in CALENDAR_WINDOWS if name not in LIVE_WINDOWS)
 """Windows that are judged to date here; the shorter ones are the workers'."""
 _AGENT: Final = "agent:"
 _DAY_MS: Final = 24 * 3_600_000
+_ZONES_APART_MS: Final = 26 * 3_600_000
+"""From UTC+14 to UTC-12: the windows of one period begin within that of each other."""
 _NO_SUMS: Final[Tally] = {}
-GONE: Final = Judgement(Verdict.TOO_LITTLE, Why.NO_CASES)
-"""Of a result that was told, when corrections have taken away everything it was made of."""
+
+
+class Closing(NamedTuple):
+    """A period of a tenant that closes."""
+
+    tenant: Tenant
+    period: Period
+
+    @property
+    def span(self) -> Window:
+        """From the first zone's begin to the last zone's end."""
+        windows = self.period.windows.values()
+        return Window(min(each.from_ms for each in windows), max(each.to_ms for each in windows))
 
 
 class Seat(NamedTuple):
@@ -51,15 +54,6 @@ class Seat(NamedTuple):
 
     about: About
     tally: Tally
-
-
-class _Period(NamedTuple):
-    """A calendar window of one zone of a tenant."""
-
-    tenant: Tenant
-    zone: str
-    name: str
-    window: Window
 
 
 @dataclass(frozen=True)
@@ -72,137 +66,190 @@ class Reviewing:
     @cached_property
     def closing(self) -> dict[str, list[Target]]:
         """Targets that close, by window."""
-        return self._by_window(CALENDAR_WINDOWS, self.settings.targets)
+        return _by_window(CALENDAR_WINDOWS, self.settings.targets)
 
     @cached_property
     def judged(self) -> dict[str, list[Target]]:
         """Targets that are judged to date, by window."""
-        return self._by_window(REVIEWED, [target for target in self.settings.targets if target.alerts])
+        return _by_window(REVIEWED, [target for target in self.settings.targets if target.alerts])
 
-    def results(self, store: Store, now_ms: int, grace_ms: int) -> Iterator[Result]:
-        """How targets closed in the periods that ended `grace_ms` ago or earlier, without what was told already.
+    def tenants(self, store: Store) -> list[tuple[Tenant, Heard]]:
+        """Tenants of whom anything was ever heard, and when."""
+        return [(self.settings.roster.tenant(name), heard) for name, heard in queries.heard(store).items()]
 
-        Not of periods that began more than a day before the first pane of the tenant: there was nobody to count yet.
-        """
-        for period, first_ms in self._periods(store, now_ms - grace_ms):
-            if period.window.from_ms + _DAY_MS <= first_ms:
-                continue  # history does not have it whole
-            told = queries.results_of(store, period.tenant.tenant, period.name, period.window)
-            for each in self._closed(store, period, now_ms):
-                known = told.pop(each.result_id, None)
-                if known is None or not same(each, known):
-                    yield each
-            yield from self._gone(told.values(), period, now_ms)
+    # ---- periods that are over
 
-    def looks(self, store: Store, name: str, now_ms: int) -> Iterator[tuple[Subject, Look]]:
-        """A look at every target of a window, over what history has of it."""
-        for tenant, _ in self._tenants(store):
-            for zone in self._zones(tenant):
-                window = window_at(name, now_ms, self.pane_ms, zone, tenant.day_starts_at_min)
-                for about, tally in self._seats(store, tenant, zone, window):
-                    for target in self.judged.get(name, ()):
-                        if covers(target, tenant.tenant, about.scope, about.team or ""):
-                            judgement = self._to_date(target, about, tally, window, now_ms)
-                            look = Look(target, judgement, window, about.team, about.display_name)
-                            yield Subject(target.name, tenant.tenant, about.scope), look
+    def closings(self, store: Store, until_ms: int) -> list[Closing]:
+        """Periods that are over somewhere, of tenants that had begun by then, the newest first."""
+        return [
+            Closing(tenant, period)
+            for tenant, heard in self.tenants(store)
+            for name in self.closing
+            for period in periods(name, until_ms, self.pane_ms, _zones(tenant), tenant.day_starts_at_min)
+            if any(_closes(window, heard, until_ms) for window in period.windows.values())
+        ]
 
-    def window_of(self, subject: Subject, name: str, now_ms: int) -> Window:
-        """The window of a subject at an instant."""
-        tenant, roster = self.settings.roster.tenant(subject.tenant), self.settings.roster
-        zone = _zone(roster, tenant, subject.scope, now_ms)
-        return window_at(name, now_ms, self.pane_ms, zone, tenant.day_starts_at_min)
+    def changed(self, store: Store, closing: Closing) -> int:
+        """A number that grows when the sums of a period change: it need not be closed again before."""
+        return queries.written(store, Span(*closing.span, closing.tenant.tenant))
 
-    # ---- closing
-
-    def _periods(self, store: Store, until_ms: int) -> Iterator[tuple[_Period, int]]:
-        """Every period that a target closes with, with the start of the tenant's first pane."""
-        for tenant, first_ms in self._tenants(store):
-            for name in self.closing:
-                for zone in self._zones(tenant):
-                    for window in over(name, until_ms, self.pane_ms, zone, tenant.day_starts_at_min):
-                        yield _Period(tenant, zone, name, window), first_ms
-
-    def _closed(self, store: Store, period: _Period, now_ms: int) -> Iterator[Result]:
-        tenant, window = period.tenant, period.window
-        for about, tally in self._seats(store, tenant, period.zone, window):
-            for target in self.closing[period.name]:
-                if covers(target, tenant.tenant, about.scope, about.team or ""):
-                    judgement = close(target, tally, tenant.limits, self._plan(about, target.window, window))
-                    if judgement is not None:
-                        yield result(target, judgement, about, window, now_ms)
-
-    def _gone(self, left: Iterable[Result], period: _Period, now_ms: int) -> Iterator[Result]:
-        """Results that were told of scopes of the period's zone and are told by nobody any more."""
-        by_name = {target.name: target for target in self.closing[period.name]}
-        for each in left:
-            target = by_name.get(each.target)
-            zone = _zone(self.settings.roster, period.tenant, each.scope, each.window_from_ms)
-            if target is None or zone != period.zone:
+    def results(self, store: Store, closing: Closing, until_ms: int, now_ms: int) -> list[Result]:
+        """How targets closed in a period, without what was told and still holds."""
+        tenant, period = closing
+        around = Window(closing.span.from_ms - _ZONES_APART_MS, closing.span.from_ms + _ZONES_APART_MS)
+        told = queries.results_of(store, tenant.tenant, period.name, around)
+        heard = queries.heard(store).get(tenant.tenant)
+        out: list[Result] = []
+        for zone, window in period.windows.items():
+            if heard is None or not _closes(window, heard, until_ms):
                 continue
-            about = About(each.tenant, each.scope, each.team, each.display_name)
-            now = result(target, GONE, about, period.window, now_ms)
-            if not same(now, each):
-                yield now
+            for about, tally in self._seats(store, tenant, zone, window, period.last_ms):
+                for target in self.closing[period.name]:
+                    if covers(target, tenant.tenant, about.scope, about.team or ""):
+                        found = self._result(target, Seat(about, tally), window, told, now_ms)
+                        out += [] if found is None else [found]
+        return out + list(self._misplaced(tenant, period, told, now_ms))
+
+    def _result(
+        self, target: Target, seat: Seat, window: Window, told: dict[str, Result], now_ms: int
+    ) -> Result | None:
+        about, tally = seat
+        limits = self.settings.roster.tenant(about.tenant).limits
+        known = told.get(f"{target.name}/{about.tenant}/{about.scope}/{target.window}/{window.from_ms}")
+        if known is None:
+            plan = self._plan(about, target.window, window) if asks_for_plan(target, tally) else None
+            judgement = close(target, tally, limits, plan)
+            return None if judgement is None else result(target, judgement, about, window, now_ms)
+        value = value_of(target, tally, limits)
+        if (value.numerator, value.denominator) == (known.numerator, known.denominator):
+            return None
+        judgement = close_again(target, known, tally, limits)
+        return _instead(known, result(target, judgement, about, window, now_ms))
+
+    def _misplaced(self, tenant: Tenant, period: Period, told: dict[str, Result], now_ms: int) -> Iterator[Result]:
+        """Results of this period whose scope has it in another zone now, and so is told of elsewhere."""
+        targets = {target.name: target for target in self.closing[period.name]}
+        for each in told.values():
+            zone = _zone(self.settings.roster, tenant, each.scope, period.last_ms)
+            mine = any(each.window_from_ms == window.from_ms for window in period.windows.values())
+            if each.target in targets and mine and period.windows[zone].from_ms != each.window_from_ms:
+                target, window = targets[each.target], Window(each.window_from_ms, each.window_to_ms)
+                about = About(each.tenant, each.scope, each.team, each.display_name)
+                gone = _instead(each, result(target, close_again(target, each, {}), about, window, now_ms))
+                if gone is not None:
+                    yield gone
 
     # ---- to date
 
-    def _to_date(self, target: Target, about: About, tally: Tally, window: Window, now_ms: int) -> Judgement:
-        limits = self.settings.roster.tenant(about.tenant).limits
+    def looks(
+        self, store: Store, name: str, tenant: Tenant, heard: Heard, now_ms: int
+    ) -> Iterator[tuple[Subject, Look]]:
+        """A look at every target of a window of a tenant, over what history has of it.
+
+        None in a window that began more than a day before the tenant did: there was nobody to count yet.
+        """
+        for zone in _zones(tenant):
+            window = window_at(name, now_ms, self.pane_ms, zone, tenant.day_starts_at_min)
+            if window.from_ms + _DAY_MS <= heard.first_ms:
+                continue
+            for about, tally in self._seats(store, tenant, zone, window, now_ms):
+                for target in self.judged.get(name, ()):
+                    if covers(target, tenant.tenant, about.scope, about.team or ""):
+                        judgement = self._to_date(target, Seat(about, tally), window, min(now_ms, heard.to_ms))
+                        look = Look(target, judgement, window, about.team, about.display_name)
+                        yield Subject(target.name, tenant.tenant, about.scope), look
+
+    def window_of(self, subject: Subject, name: str, now_ms: int) -> Window:
+        """The window of a subject at an instant."""
+        tenant = self.settings.roster.tenant(subject.tenant)
+        zone = _zone(self.settings.roster, tenant, subject.scope, now_ms)
+        return window_at(name, now_ms, self.pane_ms, zone, tenant.day_starts_at_min)
+
+    def _to_date(self, target: Target, seat: Seat, window: Window, at_ms: int) -> Judgement:
+        """`at_ms`: the end of what was heard of anybody. A silent source lets nobody fall behind."""
+        limits = self.settings.roster.tenant(seat.about.tenant).limits
         if not paced(target):
-            return judge(target, tally, limits)
-        plan, due = self._plan(about, target.window, window), None
+            return judge(target, seat.tally, limits)
+        plan, due = self._plan(seat.about, target.window, window), None
         if plan is not None and plan.basis is not Basis.NONE and target.low is not None:
-            expected = pace(target.low, plan, now_ms).expected
+            expected = pace(target.low, plan, at_ms).expected
             due = None if expected is None else Due(expected, str(plan.basis))
-        return judge(target, tally, limits, due)
+        return judge(target, seat.tally, limits, due)
 
     # ---- sums
 
-    def _seats(self, store: Store, tenant: Tenant, zone: str, window: Window) -> Iterator[Seat]:
-        """Everybody of one zone: agents with sums or in the roster, teams, and the tenant."""
+    def _seats(self, store: Store, tenant: Tenant, zone: str, window: Window, at_ms: int) -> Iterator[Seat]:
+        """Everybody who has this zone at an instant: agents with sums or in the roster, teams, and the tenant."""
         sums = self._sums(store, tenant, window)
         for scope in (*sums, *(f"{_AGENT}{agent}" for agent in tenant.people if f"{_AGENT}{agent}" not in sums)):
-            if _zone(self.settings.roster, tenant, scope, window.from_ms) == zone:
-                yield Seat(self._about(tenant, scope, window.from_ms), sums.get(scope, _NO_SUMS))
+            if _zone(self.settings.roster, tenant, scope, at_ms) == zone:
+                yield Seat(self._about(tenant, scope, Window(window.from_ms, at_ms + 1)), sums.get(scope, _NO_SUMS))
 
     def _sums(self, store: Store, tenant: Tenant, window: Window) -> dict[str, Tally]:
         """Sums of agents, teams and the tenant; a pane counts for the team that its agent was in then."""
-        out: dict[str, list[Tally]] = {}
-        for from_ms, to_ms in pairwise(_edges(tenant, window)):
-            for each in queries.sums_by_scope(store, Span(from_ms, to_ms, tenant.tenant)):
-                team = team_scope(self.settings.roster.team_of_scope(tenant.tenant, each.scope, from_ms))
-                own = (each.scope,) if each.scope.startswith(_AGENT) else ()
-                for scope in (*own, team, TENANT_SCOPE):
-                    out.setdefault(scope, []).append(each.tally)
-        return {scope: total(tallies) for scope, tallies in out.items()}
+        out: dict[str, Tally] = {}
+        moves = _moves(tenant, window)
+        roster, span = self.settings.roster, Span(*window, tenant.tenant)
+        for each in queries.sums_by_scope(store, span):
+            if each.scope.startswith(_AGENT):
+                _fold(out, each.scope, each.tally)
+            _fold(out, TENANT_SCOPE, each.tally)
+            if each.scope not in moves:
+                _fold(out, team_scope(roster.team_of_scope(tenant.tenant, each.scope, window.from_ms)), each.tally)
+        edges = sorted({window.from_ms, *(edge_ms for found in moves.values() for edge_ms in found)})
+        for each in queries.sums_between(store, span, list(moves), edges) if moves else ():
+            assert isinstance(each.group, int)
+            team = roster.team_of_scope(tenant.tenant, each.scope, edges[each.group - 1])
+            _fold(out, team_scope(team), each.tally)
+        return out
 
-    def _about(self, tenant: Tenant, scope: str, at_ms: int) -> About:
-        roster, name = self.settings.roster, scope.partition(":")[2]
+    def _about(self, tenant: Tenant, scope: str, window: Window) -> About:
+        """Who somebody is at the end of a window, or when they left in it."""
+        roster, name, at_ms = self.settings.roster, scope.partition(":")[2], window.to_ms - 1
         if scope == TENANT_SCOPE:
             return About(tenant.tenant, scope, None, tenant.tenant)
-        if scope.startswith(_AGENT):
-            shown = roster.display_name(tenant.tenant, name, at_ms)
-            return About(tenant.tenant, scope, roster.team_of(tenant.tenant, name, at_ms), shown)
-        return About(tenant.tenant, scope, name, roster.team_name(tenant.tenant, name))
+        if not scope.startswith(_AGENT):
+            return About(tenant.tenant, scope, name, roster.team_name(tenant.tenant, name))
+        person = roster.person(tenant.tenant, name)
+        if person is not None and window.from_ms < person.active.to_ms <= at_ms:
+            at_ms = person.active.to_ms - 1
+        shown = roster.display_name(tenant.tenant, name, at_ms)
+        return About(tenant.tenant, scope, roster.team_of(tenant.tenant, name, at_ms), shown)
 
     def _plan(self, about: About, name: str, window: Window) -> Plan | None:
         if about.tenant not in self.settings.schedules.tenants or not about.scope.startswith(_AGENT):
             return None
         return self.settings.schedules.plan(about.tenant, about.scope.removeprefix(_AGENT), name, window)
 
-    # ---- inside
 
-    def _tenants(self, store: Store) -> list[tuple[Tenant, int]]:
-        """Tenants of whom anything was ever heard, with the start of their first pane."""
-        return [(self.settings.roster.tenant(name), at_ms) for name, at_ms in queries.first_panes(store).items()]
+def _closes(window: Window, heard: Heard, until_ms: int) -> bool:
+    """True when a window is over and history has it whole: the tenant had begun within a day of its begin."""
+    return window.to_ms <= until_ms and heard.first_ms < window.from_ms + _DAY_MS
 
-    def _zones(self, tenant: Tenant) -> list[str]:
-        people = (dated.value for person in tenant.people.values() for dated in person.zones)
-        return sorted({tenant.zone, *(team.zone for team in tenant.teams.values() if team.zone), *people})
 
-    def _by_window(self, names: Iterable[str], targets: Iterable[Target]) -> dict[str, list[Target]]:
-        found = {name: [target for target in targets if target.window == name] for name in names}
-        return {name: some for name, some in found.items() if some}
+def _instead(known: Result, found: Result) -> Result | None:
+    """A result that takes the place of one that was told; None when it says the same."""
+    found = replace(found, as_of_ms=max(found.as_of_ms, known.as_of_ms + 1))
+    return None if same(found, known) else found
+
+
+def _fold(out: dict[str, Tally], scope: str, tally: Tally) -> None:
+    held = out.setdefault(scope, {})
+    for number, value in tally.items():
+        held[number] = held.get(number, 0) + value
+
+
+def _by_window(names: Iterable[str], targets: Iterable[Target]) -> dict[str, list[Target]]:
+    listed = list(targets)
+    found = {name: [target for target in listed if target.window == name] for name in names}
+    return {name: some for name, some in found.items() if some}
+
+
+def _zones(tenant: Tenant) -> list[str]:
+    """The tenant's own zone first, then those of its teams and people."""
+    people = (dated.value for person in tenant.people.values() for dated in person.zones)
+    others = {*people, *(team.zone for team in tenant.teams.values() if team.zone)} - {tenant.zone}
+    return [tenant.zone, *sorted(others)]
 
 
 def _zone(roster: Roster, tenant: Tenant, scope: str, at_ms: int) -> str:
@@ -212,9 +259,14 @@ def _zone(roster: Roster, tenant: Tenant, scope: str, at_ms: int) -> str:
     return roster.zone_of_team(tenant.tenant, name) if kind == "team" else roster.zone_of(tenant.tenant, name, at_ms)
 
 
-def _edges(tenant: Tenant, window: Window) -> list[int]:
-    """The ends of a window and the instants in it at which somebody changes teams."""
-    histories = [*tenant.queues.values(), *tenant.campaigns.values()]
-    histories += [(*person.teams, person.active) for person in tenant.people.values()]
-    moves = {edge_ms for history in histories for dated in history for edge_ms in (dated.from_ms, dated.to_ms)}
-    return sorted({*window, *(edge_ms for edge_ms in moves if window.holds(edge_ms))})
+def _moves(tenant: Tenant, window: Window) -> dict[str, list[int]]:
+    """Scopes that change teams in a window, with the instants at which they do."""
+    histories = {f"{_AGENT}{agent}": (*each.teams, each.active) for agent, each in tenant.people.items()}
+    histories |= {f"queue:{name}": teams for name, teams in tenant.queues.items()}
+    histories |= {f"campaign:{name}": teams for name, teams in tenant.campaigns.items()}
+    inner = Window(window.from_ms + 1, window.to_ms)
+    found = {
+        scope: [edge_ms for dated in history for edge_ms in (dated.from_ms, dated.to_ms) if inner.holds(edge_ms)]
+        for scope, history in histories.items()
+    }
+    return {scope: edges for scope, edges in found.items() if edges}

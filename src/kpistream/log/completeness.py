@@ -1,27 +1,42 @@
-"""Completeness: whether groups have read a log up to an instant of the broker's clock."""
+"""Completeness: whether everything that was appended to a log by an instant has gone through what follows it.
 
-from collections.abc import Mapping, Sequence
+A log, a group that reads it, and the log that this group writes, which another group reads: when the first group has
+read everything from before the instant, the end of the second log is noted, and when the second group has read up to
+there, all of it is through. Instants are of the broker's clock.
+"""
+
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 
-class Follower(NamedTuple):
-    """A group and a topic that it reads."""
+class Way(NamedTuple):
+    """What records go through."""
 
-    group: str
-    topic: str
+    log: str
+    reader: str
+    """The group that reads the log and writes what follows from it."""
+    followed: str
+    """The log that it writes."""
+    last: str
+    """The group that must have read that."""
 
 
-class Looker:
-    """Asks a cluster; `start` it, and `stop` it."""
+class Completeness:
+    """Asks a cluster, again and again; `start` it, and `stop` it."""
 
-    def __init__(self, connection: Mapping[str, Any], partitions: int) -> None:
+    def __init__(self, connection: Mapping[str, Any], way: Way, partitions: int) -> None:
+        self._way = way
         self._partitions = partitions
         self._connection = dict(connection)
         self._admin: AIOKafkaAdminClient | None = None
         self._consumer: AIOKafkaConsumer | None = None
+        self._noted: tuple[int, dict[int, int]] | None = None
+        """An instant that the reader has passed, and the ends of what it had written by then."""
+        self.whole_to_ms = -1
+        """Everything that was appended before is through; -1: not known yet."""
 
     async def start(self) -> None:
         """Connect."""
@@ -32,23 +47,54 @@ class Looker:
 
     async def stop(self) -> None:
         """Disconnect."""
-        for client in (self._consumer and self._consumer.stop(), self._admin and self._admin.close()):
-            if client is not None:
-                await client
+        if self._consumer is not None:
+            await self._consumer.stop()
+        if self._admin is not None:
+            await self._admin.close()
 
-    async def behind(self, followers: Sequence[Follower], at_ms: int) -> list[str]:
-        """Who has not committed all records that were appended before `at_ms`: `group topic[partition]`."""
+    def forget(self) -> None:
+        """Begin anew: somebody else may have looked meanwhile."""
+        self._noted, self.whole_to_ms = None, -1
+
+    async def look(self, at_ms: int) -> list[str]:
+        """Who holds it up, as `group topic[partition]`; nobody: `whole_to_ms` has moved on, at most to `at_ms`."""
+        if self._noted is None:
+            behind = await self._behind(self._way.reader, self._way.log, await self._offsets(self._way.log, at_ms))
+            if behind:
+                return behind
+            self._noted = at_ms, await self.ends(self._way.followed)
+        noted_ms, ends = self._noted
+        behind = await self._behind(self._way.last, self._way.followed, ends)
+        if not behind:
+            self._noted, self.whole_to_ms = None, noted_ms
+        return behind
+
+    async def ends(self, topic: str) -> dict[int, int]:
+        """End of every partition of a topic."""
+        assert self._consumer is not None, "start() first"
+        found: dict[TopicPartition, int] = await self._consumer.end_offsets(self._tps(topic))
+        return {tp.partition: end for tp, end in found.items()}
+
+    async def firsts(self, topic: str) -> dict[int, int]:
+        """First offset of every partition of a topic."""
+        assert self._consumer is not None, "start() first"
+        found: dict[TopicPartition, int] = await self._consumer.beginning_offsets(self._tps(topic))
+        return {tp.partition: first for tp, first in found.items()}
+
+    def _tps(self, topic: str) -> list[TopicPartition]:
+        return [TopicPartition(topic, number) for number in range(self._partitions)]
+
+    async def _offsets(self, topic: str, at_ms: int) -> dict[int, int]:
+        """Of every partition the first offset that was appended at the instant or later, or its end."""
+        assert self._consumer is not None, "start() first"
+        ends = await self.ends(topic)
+        since = await self._consumer.offsets_for_times(dict.fromkeys(self._tps(topic), at_ms))
+        return {tp.partition: ends[tp.partition] if found is None else found.offset for tp, found in since.items()}
+
+    async def _behind(self, group: str, topic: str, needed: Mapping[int, int]) -> list[str]:
         assert self._admin is not None and self._consumer is not None, "start() first"
-        out: list[str] = []
-        for group, topic in followers:
-            tps = [TopicPartition(topic, number) for number in range(self._partitions)]
-            first = await self._consumer.beginning_offsets(tps)
-            ends = await self._consumer.end_offsets(tps)
-            since = await self._consumer.offsets_for_times(dict.fromkeys(tps, at_ms))
-            committed = await self._admin.list_consumer_group_offsets(group, partitions=tps)
-            for tp in tps:
-                needed = ends[tp] if since[tp] is None else since[tp].offset
-                done = committed[tp].offset if tp in committed else -1
-                if max(done, first[tp]) < needed:
-                    out.append(f"{group} {tp.topic}[{tp.partition}]")
-        return out
+        tps = self._tps(topic)
+        first = await self._consumer.beginning_offsets(tps)
+        committed = await self._admin.list_consumer_group_offsets(group, partitions=tps)
+        done = {tp.partition: max(first[tp], committed[tp].offset if tp in committed else -1) for tp in tps}
+        return [f"{group} {topic}[{number}]" for number, offset in needed.items() if done[number] < offset]

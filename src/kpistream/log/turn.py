@@ -13,7 +13,7 @@ _POLL_MS: Final = 1000
 
 
 class Turn(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Membership of a group that decides who is on."""
+    """Membership of a group that decides who is on. `keep` it in a task of its own, whatever else takes how long."""
 
     def __init__(self, connection: Mapping[str, Any], topic: str, group: str, session_timeout_ms: int) -> None:
         self.on = False
@@ -38,9 +38,10 @@ class Turn(ConsumerRebalanceListener):  # type: ignore[misc]
         """Leave the group: somebody else is on at once."""
         await self._consumer.stop()
 
-    async def wait(self) -> None:
-        """Wait a second, or until the group has changed; must be called again and again."""
-        await self._consumer.getmany(timeout_ms=_POLL_MS)
+    async def keep(self) -> None:
+        """Take part in the group until cancelled. What the topic holds is not looked at."""
+        while True:
+            await self._consumer.getmany(timeout_ms=_POLL_MS)
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Somebody else may be on now."""
