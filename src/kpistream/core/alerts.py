@@ -91,7 +91,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     since_ms: int | None = None
     """When the state that is left had begun; None for a first transition."""
     bound_from: str | None = None
-    """Where the bound comes from, when it is not the target's own for all: `tier new`, `agent anna`."""
+    """Where the bound comes from, when it is not the target's own as it is: `tier new, week 3 of the ramp (60 %)`."""
 
 
 _HOLDING: Final = "holding"
@@ -166,6 +166,8 @@ class Look(NamedTuple):
     window: Window
     team: str | None = None
     display_name: str | None = None
+    bound_from: str | None = None
+    """Where the bound comes from, when it is not the target's own as it is."""
 
 
 def step(alert: Alert, look: Look, now_ms: int) -> Transition | None:
@@ -204,6 +206,7 @@ def step(alert: Alert, look: Look, now_ms: int) -> Transition | None:
         expected=None if judgement.due is None else float(judgement.due.expected),
         basis=None if judgement.due is None else judgement.due.basis,
         since_ms=alert.since_ms if alert.sequence else None,
+        bound_from=look.bound_from,
     )
 
 

@@ -10,9 +10,11 @@ from kpistream.core.currencies import NUMERIC
 from kpistream.core.evidence import Level
 from kpistream.core.kpis import BY_NAME, Kpi
 from kpistream.core.pace import Proration, proration
+from kpistream.core.resolution import possible
 from kpistream.core.roster import Roster
 from kpistream.core.settings_values import bound, duration_ms, identifier, label, level, whole
 from kpistream.core.targets import Direction, Scope, Target, default_direction
+from kpistream.core.term_settings import read_terms, skip_terms
 from kpistream.core.weighing import WINDOWS, weighed_range
 from kpistream.core.windows import LIVE_WINDOWS
 from kpistream.core.yaml_nodes import Section, near
@@ -48,6 +50,7 @@ def _target(section: Section, roster: Roster) -> Target | None:
     hold_ms, recover_hold_ms = section.read("hold", duration_ms), section.read("recover_hold", duration_ms)
     if name is None or kpi is None or not window:
         _level(section, None)
+        skip_terms(section)
         return None
     target = Target(
         name=name,
@@ -65,6 +68,7 @@ def _target(section: Section, roster: Roster) -> Target | None:
         hold_ms=hold_ms or 0,
         recover_hold_ms=recover_hold_ms or 0,
     )
+    target = read_terms(section, target, kpi, roster)
     return msgspec.structs.replace(target, level=_level(section, target))
 
 
@@ -117,9 +121,11 @@ def _level(section: Section, target: Target | None) -> Level | None:
     if found is None or target is None:
         return found
     kpi = BY_NAME[target.kpi]
-    fault = _no_pace(kpi, target) if kpi.cases is Cases.NONE else _no_evidence(kpi, target)
-    if fault:
-        section.fault(fault, "false_alarms")
+    for words, each in possible(target):
+        fault = _no_pace(kpi, each) if kpi.cases is Cases.NONE else _no_evidence(kpi, each)
+        if fault:
+            section.fault(f"{words}: {fault}" if words else fault, "false_alarms")
+            break
     if target.window not in WINDOWS:
         section.fault(f"evidence is weighed over a business day, not over {target.window}", "false_alarms")
     return found

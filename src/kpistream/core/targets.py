@@ -14,6 +14,9 @@ import msgspec
 
 from kpistream.core.evidence import Level, count_at_least, evidence, threshold
 from kpistream.core.kpis import BY_NAME, DEFAULT_LIMITS, Better, Kpi, Limits, Value, evaluate
+from kpistream.core.overrides import Override, Split
+from kpistream.core.ramps import Ramp, Season
+from kpistream.core.roster import ALWAYS_FROM_MS, ALWAYS_TO_MS
 from kpistream.core.weighing import weigh
 
 
@@ -67,6 +70,18 @@ class Target(msgspec.Struct, frozen=True):
     """How long the target must be met again before its alert is over."""
     level: Level | None = None
     """Judged on evidence, with so many false alarms at most; None: on the point."""
+    from_ms: int = ALWAYS_FROM_MS
+    """It is judged in `[from_ms, to_ms)` only."""
+    to_ms: int = ALWAYS_TO_MS
+    reason: str | None = None
+    """Why this bound."""
+    overrides: tuple[Override, ...] = ()
+    """Other bounds for some; `resolution.py` says which holds."""
+    ramp: Ramp = Ramp()
+    """Share of the bound that is asked of newcomers."""
+    seasons: tuple[Season, ...] = ()
+    split: Split | None = None
+    """What each agent carries of a team's count; nothing is judged by it."""
 
 
 class Verdict(StrEnum):

@@ -21,6 +21,7 @@ from kpistream.core.alerts import (
 )
 from kpistream.core.kpis import Limits
 from kpistream.core.readings import About, Reading, Shown, TargetReading, read, target_reading
+from kpistream.core.resolution import deciding_ms, in_force
 from kpistream.core.settings import Settings
 from kpistream.core.targets import (
     CATCHING_UP,
@@ -35,6 +36,7 @@ from kpistream.core.targets import (
     paced,
 )
 from kpistream.core.windows import RunningWindow
+from kpistream.stream.in_force import InForce
 from kpistream.stream.live import LiveWindows, Slot
 from kpistream.stream.rota import Rota
 
@@ -65,6 +67,7 @@ class Bench:
         """Slots with an alert that waits for its hold time."""
         self._early: set[Slot] = set()
         self._rota = Rota(settings.schedules)
+        self._in_force = InForce(settings)
         self._again_ms: dict[Slot, int] = {}
         """When slots with a schedule were looked at, the longest ago first."""
         self._left: list[Subject] = []
@@ -140,21 +143,22 @@ class Bench:
             if early:
                 self._early.add(slot)
             short = complete_from_ms is not None and running.window.from_ms < complete_from_ms
-            targets = self._targets(about, name)
+            targets = self._in_force.targets(about, name, running.window, now_ms)
             if targets and self._rota.knows(about):
                 self._again_ms.pop(slot, None)
                 self._again_ms[slot] = now_ms
             standing: dict[str, TargetReading] = {}
-            for target in targets:
+            for held in targets:
+                target = held.target
                 if early:
-                    standing[target.name] = target_reading(target, State.NO_DATA, CATCHING_UP)
+                    standing[target.name] = target_reading(target, State.NO_DATA, CATCHING_UP, held.bound_from)
                     continue
                 judgement = PANES_CLOSED if short else self._judge(target, about, running, now_ms)
-                look = Look(target, judgement, running.window, about.team, about.display_name)
+                look = Look(target, judgement, running.window, about.team, about.display_name, held.bound_from)
                 alert = self._step(Subject(target.name, about.tenant, about.scope), look, now_ms, transitions)
                 if alert.state in _HOLDING:
                     self.holding.add(slot)
-                standing[target.name] = target_reading(target, alert.state, judgement)
+                standing[target.name] = target_reading(target, alert.state, judgement, held.bound_from)
             shown = Shown(name, running.window, now_ms, provisional=complete_from_ms is None or short)
             readings.append(read(about, shown, running.tally, standing, self._limits(about)))
         return readings, transitions
@@ -172,20 +176,22 @@ class Bench:
         return self._settings.roster.tenant(about.tenant).limits
 
     def sweep(self, live: LiveWindows, now_ms: int) -> list[Transition]:
-        """Suspend alerts whose target no longer covers their scope, because a roster has moved somebody.
+        """Suspend alerts whose target no longer covers their scope: a roster has moved somebody, or its time is over.
 
         What is remembered of agents without windows is forgotten.
         """
         self._rota.forget_all_but(live)
+        self._in_force.forget_all_but(live)
         transitions: list[Transition] = []
         targets = {target.name: target for target in self._settings.targets}
         for subject, alert in list(self.alerts.items()):
             target = targets.get(subject.target)
             if target is None or alert.state in _AT_REST:
                 continue
-            about = self._about(f"{subject.tenant}/{subject.scope}", now_ms)
-            if not covers(target, subject.tenant, subject.scope, about.team or ""):
-                window = live.window_at(f"{subject.tenant}/{subject.scope}", target.window, now_ms)
+            key = f"{subject.tenant}/{subject.scope}"
+            about, window = self._about(key, now_ms), live.window_at(key, target.window, now_ms)
+            ended = not in_force(target, deciding_ms(target.window, window, now_ms))
+            if ended or not covers(target, subject.tenant, subject.scope, about.team or ""):
                 look = Look(target, NOT_COVERED, window, about.team, about.display_name)
                 self._step(subject, look, now_ms, transitions)
         return transitions
@@ -204,7 +210,3 @@ class Bench:
         for alert in self.alerts.values():
             out[alert.subject.tenant] += alert.state is State.FIRING
         return out
-
-    def _targets(self, about: About, window: str) -> list[Target]:
-        team = about.team or ""
-        return [t for t in self._settings.targets if t.window == window and covers(t, about.tenant, about.scope, team)]
