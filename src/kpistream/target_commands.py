@@ -4,23 +4,33 @@ Tables go to stdout, talk to stderr. A command returns its exit code where that 
 """
 
 import json
-from typing import Final
+from itertools import chain
+from typing import Any, Final
 
 import click
 
 from kpistream import service
 from kpistream.commands import instant_ms
+from kpistream.core.attainment import WEEKS, Past
 from kpistream.core.kpis import BY_NAME
+from kpistream.core.linting import Finding, lint_targets
+from kpistream.core.linting_floor import lint_floor
 from kpistream.core.provenance import provenances
 from kpistream.core.roster import Roster
 from kpistream.core.settings import Settings
+from kpistream.core.suggesting import Suggestion, Wanted
+from kpistream.core.target_settings import member_fault
 from kpistream.core.targets import TENANT_SCOPE
 from kpistream.core.yaml_nodes import near
+from kpistream.history.queries import Span
 from kpistream.history.reports import instant
-from kpistream.target_words import story_json, story_lines
+from kpistream.history.store import open_store
+from kpistream.history.whole_days import agent_days, team_days
+from kpistream.target_words import aligned, story_json, story_lines
 
 _AGENT: Final = "agent:"
 _TEAM: Final = "team:"
+_WEEK_MS: Final = 7 * 24 * 3_600_000
 
 
 def explain_command(
@@ -45,6 +55,55 @@ def explain_command(
     for number, each in enumerate(found):
         for line in (*([""] if number else []), *story_lines(each, zone)):
             click.echo(line)
+
+
+def lint_command(*, at: str | None, settings: str | None, store: str | None, as_json: bool) -> int:
+    """`kpistream targets lint`: 1 when something is found."""
+    live = settings_of(settings)
+    at_ms = _at_ms(at, live.roster.zone)
+    found = [*lint_targets(live.targets, live.roster, at_ms), *lint_floor(live, at_ms)]
+    if store is not None:
+        found += _past_findings(store, live, at_ms)
+    if as_json:
+        click.echo(json.dumps([finding._asdict() for finding in found], indent=2, ensure_ascii=False))
+    elif found:
+        for line in aligned(
+            [("target", "check", "fact"), *((each.target or "-", each.check, each.fact) for each in found)]
+        ):
+            click.echo(line)
+    else:
+        click.echo(f"nothing found in {len(live.targets)} targets")
+    return 1 if found else 0
+
+
+def _past_findings(location: str, live: Settings, at_ms: int) -> list[Finding]:
+    past, span = Past(live, at_ms), Span(at_ms - WEEKS * _WEEK_MS, at_ms)
+    with open_store(location) as store:
+        for day in chain(agent_days(store, live.roster, span), team_days(store, live.roster, span)):
+            past.take(day)
+    return list(past.findings())
+
+
+def suggest_command(
+    *, kpi: str, member: str | None, tenant: str | None, at: str | None, settings: str | None, **options: Any
+) -> int:
+    """`kpistream targets suggest`: 1 when history holds no day of it."""
+    live = settings_of(settings)
+    _check_kpi(kpi)
+    if fault := member_fault(BY_NAME[kpi], member):
+        raise click.UsageError(f"--member {fault}")
+    whose = tenant_of(live.roster, tenant)
+    at_ms = _at_ms(at, live.roster.tenant(whose).zone)
+    suggestion = Suggestion(live, Wanted(kpi, whose, member, options["percentile"], options["minimum_sample"]))
+    with open_store(service.load_config(store=options["store"]).store) as store:
+        for day in agent_days(store, live.roster, Span(at_ms - options["weeks"] * _WEEK_MS, at_ms, whose)):
+            suggestion.take(day)
+    if not suggestion.days:
+        click.echo(f"history holds no whole day of {kpi} of tenant {whose} in {options['weeks']} weeks", err=True)
+        return 1
+    for line in suggestion.lines():
+        click.echo(line)
+    return 0
 
 
 def settings_of(directory: str | None) -> Settings:

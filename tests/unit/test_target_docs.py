@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from kpistream.core.linting import Check
 from kpistream.core.settings import read_settings
 from tests.unit.test_schedule_docs import ROSTER_AND_TARGETS, blocks, example
 
@@ -50,3 +51,9 @@ def test_the_reference_shows_every_key() -> None:
         "scale_ratio",
     } <= keys_of_the_code()
     assert keys_of_the_code() | {"from", "to", "low", "high", "bound", "agent", "tier", "team"} <= shown
+
+
+def test_the_reference_names_every_check() -> None:
+    page = REFERENCE.read_text("utf-8")
+
+    assert re.findall(r"^\| `([a-z-]+)` \|", page[page.index("## What lint looks for") :], re.M) == [*Check]

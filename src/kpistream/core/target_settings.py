@@ -160,17 +160,23 @@ def _no_evidence(kpi: Kpi, target: Target) -> str:
 
 def _member(section: Section, kpi: Kpi | None) -> str | None:
     member = section.read("member", label)
-    if kpi is None:
-        return member
-    if kpi.per and member is None:
-        section.fault(f"is missing: {kpi.name} has one value for each {kpi.per}", "member")
-    elif member is not None and not kpi.per:
-        section.fault(f"{kpi.name} has one value only", "member")
-    elif member is not None and kpi.per == "currency" and member not in NUMERIC:
-        section.fault(f'"{member}" is no ISO 4217 currency', "member")
-    elif member is not None and kpi.per == "scale" and not _scale(member):
-        section.fault(f'"{member}" is no scale, write 1-5', "member")
+    fault = "" if kpi is None else member_fault(kpi, member)
+    if fault:
+        section.fault(fault, "member")
     return member
+
+
+def member_fault(kpi: Kpi, member: str | None) -> str:
+    """Why a KPI has no value for a member (currency or scale), or needs one; empty when it is right."""
+    if kpi.per and member is None:
+        return f"is missing: {kpi.name} has one value for each {kpi.per}"
+    if member is not None and not kpi.per:
+        return f"{kpi.name} has one value only"
+    if member is not None and kpi.per == "currency" and member not in NUMERIC:
+        return f'"{member}" is no ISO 4217 currency'
+    if member is not None and kpi.per == "scale" and not _scale(member):
+        return f'"{member}" is no scale, write 1-5'
+    return ""
 
 
 def _scale(member: str) -> bool:

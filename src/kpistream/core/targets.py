@@ -172,6 +172,17 @@ def exact(kpi: Kpi, value: Value) -> Fraction | None:
     return Fraction(kpi.times * value.numerator, kpi.over * value.denominator)
 
 
+def measured(target: Target, tally: Mapping[int, int], limits: Limits = DEFAULT_LIMITS) -> Value:
+    """The value of the target's KPI over a tally, for its member where there is one for each."""
+    kpi = BY_NAME[target.kpi]
+    found = evaluate(kpi, tally, limits)
+    if not isinstance(found, dict):
+        return found
+    assert target.member is not None, target
+    none = Value(None, 0, 0) if kpi.denominator is not None else Value(0, 0, None)
+    return found.get(target.member, none)
+
+
 def paced(target: Target) -> bool:
     """True for a target on a count that is judged on evidence: against what the time at work lets expect by now."""
     return target.level is not None and BY_NAME[target.kpi].denominator is None
@@ -182,14 +193,7 @@ def judge(
 ) -> Judgement:
     """Whether a tally of the target's window meets it. `due`: what a count is held against, None without a schedule."""
     kpi = BY_NAME[target.kpi]
-    found = evaluate(kpi, tally, limits)
-    if isinstance(found, dict):
-        assert target.member is not None, target
-        value = found.get(target.member)
-        if value is None:
-            value = Value(None, 0, 0) if kpi.denominator is not None else Value(0, 0, None)
-    else:
-        value = found
+    value = measured(target, tally, limits)
     if paced(target):
         return _judge_pace(target, value, due)
     seen = exact(kpi, value)
@@ -197,7 +201,7 @@ def judge(
         return Judgement(Verdict.TOO_LITTLE, Why.NO_CASES, value)
     if value.denominator is not None and value.denominator < target.minimum_sample:
         return Judgement(Verdict.TOO_LITTLE, Why.SAMPLE_TOO_SMALL, value)
-    why = _beyond(target, seen)
+    why = beyond(target, seen)
     against = None if target.level is None else weigh(kpi, target, tally, value)
     if why is None:
         return Judgement(Verdict.MET, Why.WITHIN_BOUND, value, against)
@@ -218,7 +222,8 @@ def _judge_pace(target: Target, value: Value, due: Due | None) -> Judgement:
     return Judgement(Verdict.MISSED, Why.BEHIND_PACE, value, against, due)
 
 
-def _beyond(target: Target, seen: Fraction) -> Why | None:
+def beyond(target: Target, seen: Fraction) -> Why | None:
+    """On which side a value lies beyond the target's bounds; None when it meets them."""
     if target.low is not None and seen < target.low:
         return Why.BELOW_BOUND
     if target.high is not None and seen > target.high:

@@ -123,6 +123,28 @@ def pane_rows(store: Store, span: Span | None = None) -> Iterator[PaneRow]:
         yield PaneRow(Place(f"{tenant}/{scope}", start_ms), pane_ms, version, tally_of(values))
 
 
+def agent_panes(store: Store, span: Span) -> Iterator[PaneRow]:
+    """Standing rows of agents, one agent after the other, each in order of time; a block of them in memory."""
+    return _streamed(store, span, "tenant, scope, start")
+
+
+def panes_in_time(store: Store, span: Span) -> Iterator[PaneRow]:
+    """Standing rows of every scope, one tenant after the other, each in order of time; a block of them in memory."""
+    return _streamed(store, span, "tenant, start, scope", [])
+
+
+def _streamed(
+    store: Store, span: Span, order: str, conditions: Sequence[str] = (f"startsWith(scope, '{_AGENT}')",)
+) -> Iterator[PaneRow]:
+    where, parameters = _where(span, conditions)
+    sql = (
+        f"SELECT tenant, scope, {_START}, pane_ms, version, {', '.join(tables.MEASURE_COLUMNS)} "
+        f"FROM {tables.PANES} FINAL {where} ORDER BY {order}"
+    )
+    for tenant, scope, start_ms, pane_ms, version, *values in store.stream(sql, parameters):
+        yield PaneRow(Place(f"{tenant}/{scope}", start_ms), pane_ms, version, tally_of(values))
+
+
 def agents_seen(store: Store, span: Span | None = None) -> list[Seen]:
     """Every agent that standing facts name, with counts and the instants of the first and the last event."""
     where, parameters = _where(span or Span(), ["retracted = 0", f"startsWith(scope, '{_AGENT}')"])
