@@ -4,6 +4,7 @@ Tables go to stdout, talk to stderr. A command returns its exit code where that 
 """
 
 import json
+from collections.abc import Iterator
 from itertools import chain
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ import click
 from kpistream import service
 from kpistream.commands import instant_ms
 from kpistream.core.attainment import WEEKS, Past
+from kpistream.core.backtest import Told, agents_told, teams_told
 from kpistream.core.kpis import BY_NAME
 from kpistream.core.linting import Finding, lint_targets
 from kpistream.core.linting_floor import lint_floor
@@ -20,13 +22,14 @@ from kpistream.core.roster import Roster
 from kpistream.core.settings import Settings
 from kpistream.core.suggesting import Suggestion, Wanted
 from kpistream.core.target_settings import member_fault
-from kpistream.core.targets import TENANT_SCOPE
+from kpistream.core.targets import TENANT_SCOPE, Scope, Target
 from kpistream.core.yaml_nodes import near
+from kpistream.history import queries
 from kpistream.history.queries import Span
 from kpistream.history.reports import instant
-from kpistream.history.store import open_store
+from kpistream.history.store import Store, open_store
 from kpistream.history.whole_days import agent_days, team_days
-from kpistream.target_words import aligned, story_json, story_lines
+from kpistream.target_words import aligned, story_json, story_lines, told_json, told_lines
 
 _AGENT: Final = "agent:"
 _TEAM: Final = "team:"
@@ -104,6 +107,41 @@ def suggest_command(
     for line in suggestion.lines():
         click.echo(line)
     return 0
+
+
+def backtest_command(
+    *, target: str | None, from_: str, to: str | None, zone: str | None, settings: str | None, **options: Any
+) -> None:
+    """`kpistream targets backtest`."""
+    live = settings_of(settings)
+    names = [each.name for each in live.targets]
+    if target is not None and target not in names:
+        raise click.UsageError(f'"{target}" is no target of the settings{near(target, names)}')
+    zone = live.roster.zone if zone is None else zone
+    from_ms, to_ms = instant_ms(from_, zone), _at_ms(to, zone)
+    assert from_ms is not None, "--from is required"
+    if from_ms >= to_ms:
+        raise click.UsageError("--to must be after --from")
+    span = Span(from_ms, to_ms)
+    asked = [each for each in live.targets if target in (None, each.name)]
+    with open_store(service.load_config(store=options["store"]).store) as store:
+        told = list(_told(store, live, asked, span))
+    if options["as_json"]:
+        click.echo(json.dumps([told_json(each, zone) for each in told], indent=2, ensure_ascii=False))
+        return
+    for number, each in enumerate(asked):
+        for line in (*([""] if number else []), *told_lines(each, [t for t in told if t.subject.target == each.name])):
+            click.echo(line)
+
+
+def _told(store: Store, live: Settings, asked: list[Target], span: Span) -> Iterator[Told]:
+    assert span.to_ms is not None, span
+    agents = [each for each in asked if each.scope is Scope.AGENT]
+    others = [each for each in asked if each.scope is not Scope.AGENT]
+    if agents:
+        yield from agents_told(live, agents, queries.agent_panes(store, span), span.to_ms)
+    if others:
+        yield from teams_told(live, others, queries.panes_in_time(store, span), span.to_ms)
 
 
 def settings_of(directory: str | None) -> Settings:

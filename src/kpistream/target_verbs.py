@@ -80,3 +80,22 @@ def suggest(**options: Any) -> None:
     from kpistream import target_commands
 
     raise click.exceptions.Exit(target_commands.suggest_command(**options))
+
+
+@targets.command(epilog="Example: kpistream targets backtest calls --from 2026-09-01 --store ./store")
+@click.argument("target", required=False)
+@click.option("--from", "from_", metavar="TIME", required=True, help="First pane: a date or RFC 3339 time, in --zone.")
+@click.option("--to", metavar="TIME", help="First pane that is not looked at.  [default: now]")
+@click.option("--zone", help="IANA zone of --from and --to.  [default: the installation's]")
+@_settings
+@_store
+@_json
+def backtest(**options: Any) -> None:
+    """How often TARGET, or every target, would have fired on history, for whom and for how long.
+
+    Panes are replayed through the code of the worker, with one look at the end of each. The target's own from and to
+    are left out, so that a target can be tried before it begins.
+    """
+    from kpistream import target_commands
+
+    target_commands.backtest_command(**options)

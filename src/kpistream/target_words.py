@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any, Final
 
+from kpistream.core.alerts import Subject
+from kpistream.core.backtest import Alarm, Told
 from kpistream.core.bound_words import bound_words, bounds_words, decimal
 from kpistream.core.overrides import Override
 from kpistream.core.provenance import Provenance
@@ -116,6 +118,61 @@ def _override_json(override: Override, zone: str) -> Json:
         "from": _instant(override.from_ms, zone),
         "to": _instant(override.to_ms, zone),
         "reason": override.reason,
+    }
+
+
+SOON_MS: Final = 600_000
+"""An alarm that is over so soon has called somebody for nothing, or for little."""
+
+
+def told_lines(target: Target, told: Sequence[Told]) -> Iterator[str]:
+    """What a target would have told: a line for everybody of whom it fired, who it fired for most often first."""
+    fired = sorted((each for each in told if each.alarms), key=lambda each: (-len(each.alarms), each.subject))
+    days = sum(each.days for each in told)
+    yield f"target {target.name}: fired for {len(fired)} of {len(told)} on {days} business days in all"
+    if fired:
+        rows = [_told_row(_whose(each.subject), each.days, each.alarms) for each in fired]
+        if len(fired) > 1:
+            rows.append(_told_row("all", days, [alarm for each in fired for alarm in each.alarms]))
+        head = ("for", "days", "fired", "on for", "longest", "over in 10 min", "still on")
+        yield from (f"  {line}" for line in aligned([head, *rows]))
+
+
+def _told_row(whose: str, days: int, alarms: Sequence[Alarm]) -> tuple[str, ...]:
+    lengths = [alarm.to_ms - alarm.from_ms for alarm in alarms]
+    soon, still = len(_soon(alarms)), sum(alarm.open for alarm in alarms)
+    return (
+        whose, str(days), str(len(alarms)), _hours(sum(lengths)), _hours(max(lengths)), str(soon), str(still)
+    )  # fmt: skip
+
+
+def _soon(alarms: Sequence[Alarm]) -> list[Alarm]:
+    return [alarm for alarm in alarms if not alarm.open and alarm.to_ms - alarm.from_ms <= SOON_MS]
+
+
+def _whose(subject: Subject) -> str:
+    return f"{subject.tenant}/{subject.scope}"
+
+
+def _hours(length_ms: int) -> str:
+    """A time for people: hours and minutes."""
+    return f"{length_ms // 3_600_000}:{length_ms // 60_000 % 60:02} h"
+
+
+def told_json(told: Told, zone: str) -> Json:
+    """What one target would have told of one scope, with every alarm."""
+    return {
+        "target": told.subject.target,
+        "tenant": told.subject.tenant,
+        "scope": told.subject.scope,
+        "days": told.days,
+        "fired": len(told.alarms),
+        "on_ms": sum(alarm.to_ms - alarm.from_ms for alarm in told.alarms),
+        "over_within_10_minutes": len(_soon(told.alarms)),
+        "alarms": [
+            {"from": instant(alarm.from_ms, zone), "to": None if alarm.open else instant(alarm.to_ms, zone)}
+            for alarm in told.alarms
+        ],
     }
 
 

@@ -217,3 +217,62 @@ def test_what_cannot_be_suggested(store: Store, url: str, arguments: list[str], 
 
     assert (ran.code, ran.out) == (code, "")
     assert message in ran.err
+
+
+SHIFTS = """
+schedules:
+  patterns: {office: {hours: {mon-fri: 09:00-17:00}}}
+  assigned: [{tenant: acme, pattern: office}]
+"""
+
+
+def test_backtest_says_how_often_whom_and_how_long(store: Store, url: str) -> None:
+    """Everybody calls at one o'clock only: whoever has enough then is behind pace until then, and no longer."""
+    Path("settings/shifts.yaml").write_text(SHIFTS)
+    Path("settings/targets.yaml").write_text(
+        TARGETS.replace('bound: "40"\n', 'bound: "40"\n    false_alarms: 1 a day for 20\n')
+    )
+    fill(store, *panes_of("anna", [30, 50, 30]), *panes_of("bela", [12, 9, 8]), *panes_of("chiara", [90, 90, 90]))
+
+    ran = run("targets", "backtest", "calls", "--from", "2026-01-05", "--to", "2026-01-10", "--store", url)
+
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out == shown(
+        "targets backtest calls --from 2026-01-05 --to 2026-01-10 --settings settings --store ./store"
+    )
+
+
+def test_backtest_of_all_targets_for_machines(store: Store, url: str) -> None:
+    fill(store, *panes_of("anna", [30]), *panes_of("bela", [12]))
+
+    ran = run(
+        *("targets", "backtest", "--from", "2026-01-05", "--to", "2026-01-06", "--zone", "Europe/Berlin"),
+        *("--store", url, "--json"),
+    )
+
+    found = {(each["target"], each["scope"]): each for each in json.loads(ran.out)}
+    assert {key: each["fired"] for key, each in found.items()} == {
+        ("calls", "agent:anna"): 1,
+        ("calls", "agent:bela"): 1,
+        ("team", "team:north"): 1,
+        ("all", "tenant"): 1,
+    }
+    bela = found["calls", "agent:bela"]
+    assert bela["alarms"] == [{"from": "2026-01-05T13:05:00+01:00", "to": "2026-01-05T13:15:00+01:00"}]
+    assert (bela["days"], bela["on_ms"], bela["over_within_10_minutes"]) == (1, 600_000, 1)
+    assert found["calls", "agent:anna"]["alarms"] == [{"from": "2026-01-05T13:05:00+01:00", "to": None}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["cals", "--from", "2026-01-05"], '"cals" is no target of the settings, did you mean "calls"?'),
+        (["--from", "2026-01-05", "--to", "2026-01-05"], "--to must be after --from"),
+        ([], "Missing option '--from'"),
+    ],
+)
+def test_wrong_use_of_backtest(arguments: list[str], message: str) -> None:
+    ran = run("targets", "backtest", *arguments, "--store", "gone")
+
+    assert (ran.code, ran.out) == (2, "")
+    assert message in ran.err
