@@ -7,6 +7,7 @@ import pytest
 
 from kpistream.core.linting import Check
 from kpistream.core.settings import read_settings
+from tests.unit.test_cli import run
 from tests.unit.test_schedule_docs import ROSTER_AND_TARGETS, blocks, example
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +26,16 @@ def test_all_blocks_of_a_page_are_targets(page: Path) -> None:
 
     assert found
     assert all(found)
+
+
+def test_the_story_in_the_how_to_is_what_explain_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    page = ROSTER_AND_TARGETS.read_text("utf-8")
+    stories = re.findall(r"^    \$ kpistream (targets explain .*)\n((?:    (?!\$).*\n)+)", page, re.M)
+
+    assert len(stories) == 2
+    for command, story in stories:
+        assert run(*command.split()).out == re.sub("^    ", "", story, flags=re.M)
 
 
 def keys_of_the_code() -> set[str]:
