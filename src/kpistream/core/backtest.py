@@ -184,13 +184,14 @@ def agents_told(settings: Settings, targets: Sequence[Target], rows: Iterable[Pa
 
 
 def teams_told(settings: Settings, targets: Sequence[Target], rows: Iterable[PaneRow], to_ms: int) -> Iterator[Told]:
-    """What targets of teams and tenants would have told. Rows are one tenant's after the other's, in order of time."""
+    """What targets of teams and tenants would have told. Rows are in order of time; all teams are in memory."""
     scopes_of = of_teams(settings.roster)
-    for tenant, panes in groupby(rows, key=lambda row: row.place.tenant):
-        placed = (
-            (tenant, scope, row) for row in panes for scope in scopes_of(tenant, row.place.scope, row.place.start_ms)
-        )
-        yield from _told(settings, targets, placed, to_ms)
+    placed = (
+        (row.place.tenant, scope, row)
+        for row in rows
+        for scope in scopes_of(row.place.tenant, row.place.scope, row.place.start_ms)
+    )
+    yield from _told(settings, targets, placed, to_ms)
 
 
 def _told(

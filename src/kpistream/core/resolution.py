@@ -7,7 +7,6 @@ A pure function of settings and an instant, exact: what it finds holds for all i
 from collections.abc import Iterator
 from datetime import date, timedelta
 from fractions import Fraction
-from itertools import combinations
 from math import prod
 from typing import Final, NamedTuple
 
@@ -172,22 +171,23 @@ def _start_ms(known: Tenant, day: date) -> int:
 
 def possible(target: Target) -> Iterator[tuple[str, Target]]:
     """Every bound that may ever hold, with its provenance in words; the target's own first, without any."""
+    weeks = {Fraction(1): tuple[Factor, ...]()}
+    for week in range(1, len(target.ramp.shares) + 1):
+        weeks.setdefault(target.ramp.share(week), ramp_factors(target.ramp, week))
+    seasons = _seasons_at_once(target.seasons)
     seen = set()
     for override in (own_bound(target), *target.overrides):
-        ramp = target.ramp.shares if override.reach is not Reach.AGENT else ()
-        weeks = [(), *(ramp_factors(target.ramp, week) for week in range(1, len(ramp) + 1))]
-        for week in weeks:
-            for seasons in _seasons_at_once(target.seasons):
-                factors = (*week, *(Factor(FactorKind.SEASON, season.share, season.name) for season in seasons))
+        for ramp in weeks.values() if override.reach is not Reach.AGENT else [()]:
+            for factors in ((*ramp, *season) for season in seasons):
                 found = _with_bound(target, override, factors)
                 if (found.low, found.high) not in seen:
                     seen.add((found.low, found.high))
                     yield _words(override, factors) or "", found
 
 
-def _seasons_at_once(seasons: tuple[Season, ...]) -> Iterator[tuple[Season, ...]]:
-    """Every set of seasons that may hold at one instant, the empty one included."""
-    for count in range(len(seasons) + 1):
-        for chosen in combinations(seasons, count):
-            if all(one.meets(other) for one, other in combinations(chosen, 2)):
-                yield chosen
+def _seasons_at_once(seasons: tuple[Season, ...]) -> list[tuple[Factor, ...]]:
+    """The factors of every set of seasons that may hold at one instant, the empty one first."""
+    sets: list[tuple[Season, ...]] = [()]
+    for season in seasons:
+        sets += [(*chosen, season) for chosen in sets if all(season.meets(other) for other in chosen)]
+    return [tuple(Factor(FactorKind.SEASON, each.share, each.name) for each in chosen) for chosen in sets]

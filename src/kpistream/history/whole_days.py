@@ -19,7 +19,7 @@ def agent_days(store: Store, roster: Roster, span: Span) -> Iterator[Day]:
 
 
 def team_days(store: Store, roster: Roster, span: Span) -> Iterator[Day]:
-    """Days of teams and tenants, one tenant after the other."""
+    """Days of teams and tenants, in order of time."""
     return _whole(business_days(queries.panes_in_time(store, span), roster, of_teams(roster)), span)
 
 
