@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kpistream.core.alerts import Subject
@@ -92,7 +92,18 @@ def worker_says(known, panes):
     return [(each.at_ms + 1, each.to_state, each.reason, each.low, each.high, each.bound_from) for each in out]
 
 
+def dials(moment: str, calls: int, connected: int = 0) -> tuple[int, dict[int, int]]:
+    sums = {CALLS: calls, OUTBOUND_CALLS: calls, OUTBOUND_CONNECTED: connected, CONNECTED: connected}
+    return at(f"2026-03-{moment}"), {number: value for number, value in sums.items() if value}
+
+
+OVERRIDE_ENDS_BETWEEN_CALLS = dict([dials("06 07:00", 1), dials("06 09:05", 5, 1)])
+SUSPENDED_OVER_THE_WEEKEND = dict([dials("06 13:50", 6), dials("09 07:00", 1)])
+
+
 @settings(max_examples=40, deadline=None)
+@example(OVERRIDE_ENDS_BETWEEN_CALLS, "hour", False)
+@example(SUSPENDED_OVER_THE_WEEKEND, "hour", True)
 @given(days(), st.sampled_from(sorted(TARGETS)), st.booleans())
 def test_a_backtest_and_a_worker_agree(panes, name, scheduled):
     files = {"roster.yaml": ROSTER, "targets.yaml": f"targets: [{{name: {name}, {TARGETS[name]}}}]"}

@@ -157,6 +157,25 @@ def test_a_bound_is_looked_up_once_until_it_may_change():
     assert roster.counts == {"ann": 1}
 
 
+#  UTC        09:40        10:00
+#  calls      25           25
+#  bound      20           30
+def test_a_rolling_window_is_looked_at_when_its_bound_changes_and_nothing_else_does():
+    """The override ends at ten: what was enough before is not any more, though nobody has called."""
+    hour = "name: hour, kpi: calls, window: rolling-60m, tenant: acme, bound: 30, "
+    until_ten = "overrides: [{agent: ann, bound: 20, to: '2026-03-17T10:00+00:00'}]"
+    agents = Agents(settings(f"targets: [{{{hour}{until_ten}}}]"), calls=25)
+    assert agents.look("ann", "2026-03-17 09:40", "rolling-60m")[1] == []
+
+    assert agents.bench.due_again(at("2026-03-17 09:59")) == []
+    slots = agents.bench.due_again(at("2026-03-17 10:00"))
+    _, [fired] = agents.bench.look(agents.live, slots, at("2026-03-17 10:00"), complete_from_ms=0)
+
+    assert slots == [("acme/agent:ann", "rolling-60m")]
+    assert (fired.to_state, fired.value, fired.low, fired.bound_from) == (State.FIRING, 25, 30, None)
+    assert agents.bench.due_again(at("2026-03-17 10:01")) == []
+
+
 def test_a_clock_that_goes_back_is_no_reason_for_a_bound_of_later():
     bounds, dan = InForce(settings()), About("acme", "agent:dan", "north")
     lows = []

@@ -106,7 +106,8 @@ class Replay:
                 self._pane = {}
             # On shift time alone may change a verdict: pace grows, an alert that rested goes on.
             on_shift = self._work.known and not self._work.duty(start_ms).suspends
-            if changed or on_shift or self._alert.state not in _AT_REST:
+            other_bound = self._held is not None and self._decides_ms(window, self._next_ms - 1) >= self._held.until_ms
+            if changed or on_shift or other_bound or self._alert.state not in _AT_REST:
                 self._look(running, self._next_ms)
 
     def _look(self, running: RunningWindow, end_ms: int) -> None:
@@ -124,8 +125,11 @@ class Replay:
             self.transitions.append(transition)
             self._alert = alert_after(transition)
 
+    def _decides_ms(self, window: Window, now_ms: int) -> int:
+        return deciding_ms(self._target.window, window, now_ms)
+
     def _bound(self, window: Window, now_ms: int) -> Held:
-        at_ms = deciding_ms(self._target.window, window, now_ms)
+        at_ms = self._decides_ms(window, now_ms)
         if self._held is None or not self._held.at_ms <= at_ms < self._held.until_ms:
             self._held = resolve(self._target, self._settings.roster, self._tenant, self._scope, at_ms)
         return self._held

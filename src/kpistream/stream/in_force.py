@@ -5,12 +5,15 @@ target without overrides, ramp and seasons costs nothing more than before there 
 """
 
 from collections.abc import Container
+from heapq import heappop, heappush
 
 from kpistream.core.readings import About
 from kpistream.core.resolution import Held, deciding_ms, in_force, own_bound, resolve, varies
+from kpistream.core.roster import ALWAYS_TO_MS
 from kpistream.core.settings import Settings
 from kpistream.core.targets import Target, covers
-from kpistream.core.windows import Window
+from kpistream.core.windows import ROLLING_MS, Window
+from kpistream.stream.live import Slot
 
 
 class InForce:
@@ -24,6 +27,8 @@ class InForce:
             self._by_window.setdefault(target.window, []).append((target, same_for_all))
         self._held: dict[str, dict[str, Held]] = {}
         """By key, then by target."""
+        self._changes: list[tuple[int, str, str]] = []
+        """A heap of when the bounds of rolling windows may change, with key and window."""
 
     def targets(self, about: About, window_name: str, window: Window, now_ms: int) -> list[Held]:
         """What is judged for a scope over a window, in the order of the settings."""
@@ -40,7 +45,17 @@ class InForce:
         held = known.get(target.name)
         if held is None or not held.at_ms <= at_ms < held.until_ms:
             held = known[target.name] = resolve(target, self._roster, about.tenant, about.scope, at_ms)
+            if target.window in ROLLING_MS and held.until_ms < ALWAYS_TO_MS:
+                heappush(self._changes, (held.until_ms, f"{about.tenant}/{about.scope}", target.window))
         return held
+
+    def changed(self, now_ms: int) -> list[Slot]:
+        """Slots of rolling windows whose bound may be another by now; each once. Of a day it is one all day long."""
+        slots: dict[Slot, None] = {}
+        while self._changes and self._changes[0][0] <= now_ms:
+            _, key, window = heappop(self._changes)
+            slots[key, window] = None
+        return list(slots)
 
     def forget_all_but(self, live: Container[str]) -> None:
         """Drop what is remembered of keys that have no windows any more."""

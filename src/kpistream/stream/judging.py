@@ -107,9 +107,10 @@ class Bench:
     def due_again(self, now_ms: int) -> list[Slot]:
         """Slots that time alone may have changed: looked at a while ago, or later, by a clock that has gone back.
 
-        At most 50, the longest ago first; without those that rested then and still do.
+        First those whose bound may be another. Of the rest at most 50, the longest ago first; without those that rested
+        then and still do.
         """
-        due: list[Slot] = []
+        other_bound, due = self._in_force.changed(now_ms), list[Slot]()
         for slot, looked_ms in list(islice(self._again_ms.items(), _RESTING_A_LOOK)):
             if 0 <= now_ms - looked_ms < LOOK_AGAIN_MS or len(due) == DUE_A_LOOK:
                 break
@@ -118,7 +119,7 @@ class Bench:
                 self._again_ms[slot] = now_ms
             else:
                 due.append(slot)
-        return due
+        return other_bound + due
 
     def listen(self, now_ms: int, changed: Iterable[tuple[str, int]], live: LiveWindows) -> None:
         """Take in of whom something is heard: while a source is silent, nobody is behind pace."""
