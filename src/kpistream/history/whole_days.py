@@ -14,12 +14,12 @@ from kpistream.history.store import Store
 
 
 def agent_days(store: Store, roster: Roster, span: Span) -> Iterator[Day]:
-    """Days of agents, one agent after the other."""
+    """Days of agents, those of one agent in order of time."""
     return _whole(business_days(queries.agent_panes(store, span), roster, of_agents), span)
 
 
 def team_days(store: Store, roster: Roster, span: Span) -> Iterator[Day]:
-    """Days of teams and tenants, in order of time."""
+    """Days of teams and tenants, those of one in order of time."""
     return _whole(business_days(queries.panes_in_time(store, span), roster, of_teams(roster)), span)
 
 
