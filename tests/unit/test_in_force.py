@@ -186,6 +186,21 @@ def test_a_clock_that_goes_back_is_no_reason_for_a_bound_of_later():
     assert lows == [30, 20, 30]
 
 
+def test_agents_with_the_same_bound_share_what_is_remembered_of_it():
+    """10,000 agents with 7 such targets are 12 MB, not 55."""
+    roster = ROSTER.replace("dan: {", "dora: {team: north, tier: new, from: 2026-03-03}\n      dan: {")
+    bounds = InForce(read_settings({"roster.yaml": roster, "targets.yaml": CALLS_OF_NEWCOMERS}))
+    now_ms = at("2026-03-05 10:00")
+    window = window_at("business-day", now_ms, PANE_MS, "Europe/Berlin")
+
+    abouts = [About("acme", f"agent:{name}", "north") for name in ("dan", "dora")]
+    dan, dora = (bounds.targets(about, "business-day", window, now_ms)[0] for about in abouts)
+
+    assert dan.target is dora.target
+    assert dan.bound_from == dora.bound_from == "tier new, week 1 of the ramp (40 %)"
+    assert (dan.until_ms, dora.until_ms) == (at("2026-03-08 23:00"), at("2026-03-09 23:00"))
+
+
 def test_who_has_no_windows_any_more_is_forgotten():
     bounds, dan = InForce(settings()), About("acme", "agent:dan", "north")
     window = window_at("business-day", at("2026-03-02 10:00"), PANE_MS, "Europe/Berlin")

@@ -7,6 +7,8 @@ target without overrides, ramp and seasons costs nothing more than before there 
 from collections.abc import Container
 from heapq import heappop, heappush
 
+from kpistream.core.overrides import Override
+from kpistream.core.ramps import Factor
 from kpistream.core.readings import About
 from kpistream.core.resolution import Held, deciding_ms, in_force, own_bound, resolve, varies
 from kpistream.core.roster import ALWAYS_TO_MS
@@ -27,6 +29,7 @@ class InForce:
             self._by_window.setdefault(target.window, []).append((target, same_for_all))
         self._held: dict[str, dict[str, Held]] = {}
         """By key, then by target."""
+        self._parts: dict[tuple[str, Override, tuple[Factor, ...], tuple[Override, ...]], Held] = {}
         self._changes: list[tuple[int, str, str]] = []
         """A heap of when the bounds of rolling windows may change, with key and window."""
 
@@ -44,10 +47,16 @@ class InForce:
         known = self._held.setdefault(f"{about.tenant}/{about.scope}", {})
         held = known.get(target.name)
         if held is None or not held.at_ms <= at_ms < held.until_ms:
-            held = known[target.name] = resolve(target, self._roster, about.tenant, about.scope, at_ms)
+            held = self._shared(resolve(target, self._roster, about.tenant, about.scope, at_ms))
+            known[target.name] = held
             if target.window in ROLLING_MS and held.until_ms < ALWAYS_TO_MS:
                 heappush(self._changes, (held.until_ms, f"{about.tenant}/{about.scope}", target.window))
         return held
+
+    def _shared(self, held: Held) -> Held:
+        """The same, made of what others have: most agents of a tier differ only in when their bound may change."""
+        like = self._parts.setdefault((held.target.name, held.override, held.factors, held.overridden), held)
+        return like._replace(at_ms=held.at_ms, until_ms=held.until_ms)
 
     def changed(self, now_ms: int) -> list[Slot]:
         """Slots of rolling windows whose bound may be another by now; each once. Of a day it is one all day long."""
