@@ -19,6 +19,7 @@ CREATE TABLE IF NOT EXISTS kpi_results (
     numerator Nullable(Int64),
     denominator Nullable(Int64),
     basis LowCardinality(Nullable(String)),
+    bound_from Nullable(String),
     team LowCardinality(Nullable(String)),
     display_name Nullable(String),
     owner LowCardinality(Nullable(String)),

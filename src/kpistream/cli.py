@@ -20,6 +20,7 @@ from kpistream import config as configuration
 from kpistream.audit_verbs import audit, repair
 from kpistream.dlq import dlq
 from kpistream.errors import ConfigError, EventRejected, KpistreamError, SinkUnavailable
+from kpistream.target_verbs import targets
 
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
@@ -335,6 +336,9 @@ def check(directory: str) -> None:
     from kpistream import commands
 
     raise click.exceptions.Exit(commands.check_command(directory))
+
+
+cli.add_command(targets)
 
 
 @cli.group(cls=_Ordered)

@@ -130,7 +130,7 @@ def test_result_carries_what_was_asked_for_and_comes_back_from_json():
         b'{"result_id":"calls/acme/agent:anna/business-day/1772406000000","target":"calls","tenant":"acme","scope":"agent:anna",'
         b'"window":"business-day","window_from_ms":1772406000000,"window_to_ms":1772492400000,"as_of_ms":7,'
         b'"outcome":"missed","severity":"warning","reason":"below-bound","kpi":"calls","direction":"at_least",'
-        b'"low":50.0,"high":null,"value":49,"numerator":49,"denominator":null,"basis":"shift","team":"north",'
+        b'"low":50.0,"high":null,"value":49,"numerator":49,"denominator":null,"basis":"shift","bound_from":null,"team":"north",'
         b'"display_name":"Anna Berg","owner":"floor lead"}'
     )
     assert decode_result(encode_result(each)) == each

@@ -7,10 +7,15 @@ import pytest
 
 from kpistream.core.evidence import Level
 from kpistream.core.kpis import Limits
+from kpistream.core.linting import lint_targets
+from kpistream.core.linting_floor import lint_floor
+from kpistream.core.overrides import Override, Reach
 from kpistream.core.settings import read_settings
 from kpistream.core.settings_values import bound, clock_min, duration_ms, moment_ms
 from kpistream.core.targets import Direction, Scope, Target
 from kpistream.errors import ConfigError
+from kpistream.simulate.floor import demo_settings
+from tests.unit.test_schedules import at
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "settings"
 
@@ -26,31 +31,48 @@ def test_example_settings_are_valid():
 
     assert sorted(settings.roster.tenants["acme"].people) == ["anna", "bela", "chiara", "duarte"]
     assert settings.roster.tenants["acme"].limits == Limits()
-    assert [target.name for target in settings.targets] == [
+    targets = {target.name: target for target in settings.targets}
+    assert list(targets) == [
+        "calls",
         "connects",
         "talk-time",
         "short-calls",
+        "long-calls",
+        "follow-ups",
         "service",
         "conversion",
         "satisfaction",
-        "no-late-follow-ups",
-        "calls",
+        "revenue",
     ]
-    assert settings.targets[1] == Target(
+    assert targets["talk-time"] == Target(
         name="talk-time",
         kpi="average_talk_time",
         window="business-day",
         direction=Direction.BETWEEN,
-        low=Fraction(120_000),
+        low=Fraction(240_000),
         high=Fraction(360_000),
         minimum_sample=20,
+        tenant="acme",
         owner="floor lead",
         level=Level(alarms=1, days=5, agents=20),
+        overrides=(
+            Override(Reach.TIER, "new", None, Fraction(480_000), "acme", reason="they still look things up"),
+            Override(Reach.TIER, "veteran", Fraction(240_000), Fraction(360_000), "acme"),
+        ),
     )
-    assert settings.targets[2].direction is Direction.AT_MOST
-    assert (settings.targets[2].hold_ms, settings.targets[2].recover_hold_ms) == (300_000, 600_000)
-    assert settings.targets[3].scope is Scope.TEAM
-    assert settings.targets[5].low == Fraction(9, 2)
+    assert targets["short-calls"].direction is Direction.AT_MOST
+    assert (targets["service"].hold_ms, targets["service"].recover_hold_ms) == (60_000, 300_000)
+    assert targets["conversion"].scope is Scope.TEAM
+    assert targets["satisfaction"].low == Fraction(9, 2)
+
+
+@pytest.mark.parametrize("name", ["deploy", "demo"])
+def test_nothing_is_found_in_the_example_and_in_the_demo_by_lint(name: str):
+    files = {path.name: path.read_text("utf-8") for path in sorted(EXAMPLE.glob("*.yaml"))}
+    known = read_settings(files) if name == "deploy" else demo_settings()
+
+    for day in ("2026-01-20 12:00", "2026-11-27 12:00"):
+        assert [*lint_targets(known.targets, known.roster, at(day)), *lint_floor(known, at(day))] == []
 
 
 def test_no_files_are_no_settings():

@@ -168,6 +168,10 @@ def test_mark_is_that_of_the_worst_target():
             "Sales North: abandoned share 25.0 % (n 60), target <= 5.0 %, business day",
         ),
         (
+            {"low": 0.12, "bound_from": "tier new, summer (80 %)"},
+            "Ana Ruiz: connect share 25.0 % (n 60), target >= 12.0 % (tier new, summer (80 %)), business day",
+        ),
+        (
             {"value": None, "denominator": 0, "display_name": None, "window": "rolling-60m"},
             "ana: connect share -, target >= 30.0 %, rolling 60m",
         ),

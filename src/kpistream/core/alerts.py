@@ -96,7 +96,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     slip_from_ms: int | None = None
     """Start of the pane from which on most speaks against the target, an estimate; None where nobody has looked."""
     bound_from: str | None = None
-    """Where the bound comes from, when it is not the target's own for all: `tier new`, `agent anna`."""
+    """Where the bound comes from, when it is not the target's own as it is: `tier new, week 3 of the ramp (60 %)`."""
 
 
 _HOLDING: Final = "holding"
@@ -180,6 +180,8 @@ class Look(NamedTuple):
     window: Window
     team: str | None = None
     display_name: str | None = None
+    bound_from: str | None = None
+    """Where the bound comes from, when it is not the target's own as it is."""
 
 
 def step(alert: Alert, look: Look, now_ms: int) -> Transition | None:
@@ -220,6 +222,7 @@ def step(alert: Alert, look: Look, now_ms: int) -> Transition | None:
         basis=None if judgement.due is None else judgement.due.basis,
         severity=severity,
         since_ms=alert.since_ms if alert.sequence else None,
+        bound_from=look.bound_from,
     )
 
 

@@ -14,7 +14,7 @@ from kpistream.core.evidence import Bets
 from kpistream.core.kpis import BY_NAME, Limits
 from kpistream.core.slips import Course, slip
 from kpistream.core.tallies import unpack_tally
-from kpistream.core.targets import Target, paced, value_of
+from kpistream.core.targets import Target, measured, paced
 from kpistream.core.weighing import sides, together
 from kpistream.core.windows import OPEN_PANES, RunningWindow, Window
 
@@ -68,7 +68,7 @@ class _Detector:
         """Evidence of the panes; None when they have no cases."""
         if not self._knows(target, running, limits):
             self._begin(target, running, limits)
-        value = value_of(target, running.tally, limits)
+        value = measured(target, running.tally, limits)
         if not value.denominator:
             return None
         starts = running.starts
@@ -136,7 +136,7 @@ def since_ms(target: Target, running: RunningWindow, limits: Limits) -> int | No
 def _sides_of(target: Target, packed: bytes, limits: Limits) -> _Sides:
     """Of one pane; empty when it has no cases."""
     tally = _unpacked(packed)
-    value = value_of(target, tally, limits)
+    value = measured(target, tally, limits)
     return sides(BY_NAME[target.kpi], target, tally, value) if value.denominator else []
 
 

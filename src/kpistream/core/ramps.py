@@ -1,18 +1,21 @@
-"""Ramps: what a target asks of one agent at one time, as its bound times factors that can be told.
+"""Ramps and seasons: shares of a target's bound, for newcomers and for times of the year.
 
 A factor is exact and has a reason, so the product can be explained: 100 calls x 55 % (ramp, week 3) x 50 % (part-time).
 Factors are for bounds from below only: 40 % of a bound from above would ask more of a newcomer, not less.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 from fractions import Fraction
-from math import prod
 from typing import Final, NamedTuple
 
 from kpistream.core.roster import ALWAYS_FROM_MS, ALWAYS_TO_MS
 from kpistream.core.windows import business_date
+
+MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_WEEK_DAYS: Final = 7
 
 
 class FactorKind(StrEnum):
@@ -35,25 +38,11 @@ class Factor(NamedTuple):
     """The week of a ramp, the name of a season; empty where the kind says all."""
 
 
-class EffectiveBound(NamedTuple):
-    """A bound with what was done to it: `value` is `bound` times the shares of all factors."""
-
-    value: Fraction
-    bound: Fraction
-    factors: tuple[Factor, ...] = ()
-
-
-def effective_bound(bound: Fraction, factors: Iterable[Factor]) -> EffectiveBound:
-    """The bound times every factor."""
-    applied = tuple(factors)
-    return EffectiveBound(bound * prod(factor.share for factor in applied), bound, applied)
-
-
 @dataclass(frozen=True, slots=True)
 class Ramp:
     """Share of a target that is asked in each week since somebody began, the first first; all of it afterwards."""
 
-    shares: tuple[Fraction, ...]
+    shares: tuple[Fraction, ...] = ()
 
     def share(self, week: int) -> Fraction:
         """Share in a week, counted from 1."""
@@ -61,15 +50,13 @@ class Ramp:
         return self.shares[week - 1] if week <= len(self.shares) else Fraction(1)
 
 
-def linear_ramp(first: Fraction, full_in_week: int) -> Ramp:
-    """A ramp that begins at a share in week 1 and grows by the same each week, to all of it in another."""
-    assert full_in_week >= 2, full_in_week
-    step = (1 - first) / (full_in_week - 1)
-    return Ramp(tuple(first + step * week for week in range(full_in_week)))
-
-
-NEW_HIRE_RAMP: Final = linear_ramp(Fraction(40, 100), 9)
-"""40 % in week 1, 100 % in week 9."""
+def stepped_ramp(steps: Mapping[int, Fraction]) -> Ramp:
+    """A ramp of shares by the week from which on they hold: the first is week 1, after the last all is asked."""
+    assert min(steps) == 1, steps
+    shares: list[Fraction] = []
+    for week in range(1, max(steps) + 1):
+        shares.append(steps.get(week, shares[-1] if shares else Fraction(1)))
+    return Ramp(tuple(shares))
 
 
 def week_of_work(began_ms: int, at_ms: int, zone: str, day_starts_at_min: int = 0) -> int | None:
@@ -77,7 +64,7 @@ def week_of_work(began_ms: int, at_ms: int, zone: str, day_starts_at_min: int = 
     if began_ms == ALWAYS_FROM_MS or at_ms < began_ms:
         return None
     first = business_date(began_ms, zone, day_starts_at_min)
-    return (business_date(at_ms, zone, day_starts_at_min) - first).days // 7 + 1
+    return (business_date(at_ms, zone, day_starts_at_min) - first).days // _WEEK_DAYS + 1
 
 
 def ramp_factors(ramp: Ramp, week: int | None) -> tuple[Factor, ...]:
@@ -93,12 +80,19 @@ class Season(NamedTuple):
     share: Fraction
     from_ms: int = ALWAYS_FROM_MS
     to_ms: int = ALWAYS_TO_MS
+    months: tuple[int, ...] = ()
+    """Only in these months of each year, 1 for January; empty for all of the span."""
+
+    def holds(self, at_ms: int, day: date) -> bool:
+        """True when it holds at an instant, which lies in a business day."""
+        return self.from_ms <= at_ms < self.to_ms and (not self.months or day.month in self.months)
+
+    def meets(self, other: "Season") -> bool:
+        """True when both may hold at one instant."""
+        apart = self.to_ms <= other.from_ms or other.to_ms <= self.from_ms
+        return not apart and (not self.months or not other.months or not {*self.months}.isdisjoint(other.months))
 
 
-def season_factors(seasons: Iterable[Season], at_ms: int) -> tuple[Factor, ...]:
-    """The factor of every season that holds at the instant; those that overlap are multiplied."""
-    return tuple(
-        Factor(FactorKind.SEASON, season.share, season.name)
-        for season in seasons
-        if season.from_ms <= at_ms < season.to_ms
-    )
+def season_factors(seasons: Iterable[Season], at_ms: int, day: date) -> tuple[Factor, ...]:
+    """The factor of every season that holds at the instant, in its business day; those that overlap are multiplied."""
+    return tuple(Factor(FactorKind.SEASON, season.share, season.name) for season in seasons if season.holds(at_ms, day))

@@ -39,6 +39,8 @@ class TargetReading(msgspec.Struct, frozen=True):
     """Of a count against pace: how many the time at work lets expect by now."""
     basis: str | None = None
     """What that rests on: `shift`, or `business-hours` where no shift is known."""
+    bound_from: str | None = None
+    """Where the bound comes from, when it is not the target's own as it is: `tier new, week 3 of the ramp (60 %)`."""
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,8 +109,8 @@ def read(
     )
 
 
-def target_reading(target: Target, state: State, judgement: Judgement) -> TargetReading:
-    """Where a target stands after a look at it."""
+def target_reading(target: Target, state: State, judgement: Judgement, bound_from: str | None = None) -> TargetReading:
+    """Where a target, with the bound in force, stands after a look at it."""
     value = judgement.value or Value(None, 0, None)
     return TargetReading(
         kpi=target.kpi,
@@ -125,6 +127,7 @@ def target_reading(target: Target, state: State, judgement: Judgement) -> Target
         alpha=None if target.level is None else target.level.alpha,
         expected=None if judgement.due is None else float(judgement.due.expected),
         basis=None if judgement.due is None else judgement.due.basis,
+        bound_from=bound_from,
     )
 
 

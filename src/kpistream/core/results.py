@@ -15,6 +15,7 @@ import msgspec
 from kpistream.core.kpis import BY_NAME, DEFAULT_LIMITS, Limits
 from kpistream.core.pace import Proration, pace, proration
 from kpistream.core.readings import About
+from kpistream.core.resolution import Held
 from kpistream.core.schedules import Basis, Plan
 from kpistream.core.targets import Direction, Due, Judgement, Severity, Target, Verdict, Why, judge
 from kpistream.core.windows import Window
@@ -64,6 +65,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     denominator: int | None
     basis: str | None = None
     """What proration rests on, `shift` or `business-hours`; None when nothing was prorated."""
+    bound_from: str | None = None
+    """Where the bound comes from, when it is not the target's own for all: `tier new`, `agent anna`."""
     team: str | None = None
     display_name: str | None = None
     owner: str | None = None
@@ -123,8 +126,9 @@ def _exact(bound: float | None) -> Fraction | None:
     return None if bound is None else Fraction(repr(bound)).limit_denominator(1_000_000_000)
 
 
-def result(target: Target, judgement: Judgement, about: About, window: Window, as_of_ms: int) -> Result:
-    """The record of a target that closed so."""
+def result(held: Held | Target, judgement: Judgement, about: About, window: Window, as_of_ms: int) -> Result:
+    """The record of a target that closed so, by the bound that held or by its own."""
+    target, bound_from = (held.target, held.bound_from) if isinstance(held, Held) else (held, None)
     value, due = judgement.value, judgement.due
     low = target.low if due is None else due.expected
     return Result(
@@ -147,6 +151,7 @@ def result(target: Target, judgement: Judgement, about: About, window: Window, a
         numerator=None if value is None else value.numerator,
         denominator=None if value is None else value.denominator,
         basis=None if due is None else due.basis,
+        bound_from=bound_from,
         team=about.team,
         display_name=about.display_name,
         owner=target.owner,

@@ -10,10 +10,12 @@ from kpistream.core.currencies import NUMERIC
 from kpistream.core.evidence import Level
 from kpistream.core.kpis import BY_NAME, Kpi
 from kpistream.core.pace import Proration, proration
+from kpistream.core.resolution import possible
 from kpistream.core.roster import Roster
 from kpistream.core.settings_values import bound, duration_ms, identifier, label, level, whole
 from kpistream.core.target_marks import read_marks
 from kpistream.core.targets import Direction, Scope, Target, default_direction
+from kpistream.core.term_settings import read_terms, skip_terms
 from kpistream.core.weighing import WINDOWS, weighed_range
 from kpistream.core.windows import CALENDAR_WINDOWS, LIVE_WINDOWS
 from kpistream.core.yaml_nodes import Section, near
@@ -51,6 +53,7 @@ def _target(section: Section, roster: Roster) -> Target | None:
     hold_ms, recover_hold_ms = section.read("hold", duration_ms), section.read("recover_hold", duration_ms)
     if name is None or kpi is None or not window:
         _level(section, None)
+        skip_terms(section)
         return None
     target = Target(
         name=name,
@@ -68,11 +71,9 @@ def _target(section: Section, roster: Roster) -> Target | None:
         hold_ms=hold_ms or 0,
         recover_hold_ms=recover_hold_ms or 0,
         alerts=alerts,
-        recover_low=marks.recover_low,
-        recover_high=marks.recover_high,
-        critical_low=marks.critical_low,
-        critical_high=marks.critical_high,
     )
+    target = msgspec.structs.replace(target, **marks._asdict())
+    target = read_terms(section, target, kpi, roster)
     target = msgspec.structs.replace(target, level=_level(section, target))
     _check_to_date(section, kpi, target)
     return target
@@ -143,9 +144,11 @@ def _level(section: Section, target: Target | None) -> Level | None:
     if found is None or target is None:
         return found
     kpi = BY_NAME[target.kpi]
-    fault = _no_pace(kpi, target) if kpi.cases is Cases.NONE else _no_evidence(kpi, target)
-    if fault:
-        section.fault(fault, "false_alarms")
+    for words, each in possible(target):
+        fault = _no_pace(kpi, each) if kpi.cases is Cases.NONE else _no_evidence(kpi, each)
+        if fault:
+            section.fault(f"{words}: {fault}" if words else fault, "false_alarms")
+            break
     if target.window not in WINDOWS:
         section.fault(f"evidence is weighed over a day or more, not over {target.window}", "false_alarms")
     return found
@@ -180,17 +183,23 @@ def _no_evidence(kpi: Kpi, target: Target) -> str:
 
 def _member(section: Section, kpi: Kpi | None) -> str | None:
     member = section.read("member", label)
-    if kpi is None:
-        return member
-    if kpi.per and member is None:
-        section.fault(f"is missing: {kpi.name} has one value for each {kpi.per}", "member")
-    elif member is not None and not kpi.per:
-        section.fault(f"{kpi.name} has one value only", "member")
-    elif member is not None and kpi.per == "currency" and member not in NUMERIC:
-        section.fault(f'"{member}" is no ISO 4217 currency', "member")
-    elif member is not None and kpi.per == "scale" and not _scale(member):
-        section.fault(f'"{member}" is no scale, write 1-5', "member")
+    fault = "" if kpi is None else member_fault(kpi, member)
+    if fault:
+        section.fault(fault, "member")
     return member
+
+
+def member_fault(kpi: Kpi, member: str | None) -> str:
+    """Why a KPI has no value for a member (currency or scale), or needs one; empty when it is right."""
+    if kpi.per and member is None:
+        return f"is missing: {kpi.name} has one value for each {kpi.per}"
+    if member is not None and not kpi.per:
+        return f"{kpi.name} has one value only"
+    if member is not None and kpi.per == "currency" and member not in NUMERIC:
+        return f'"{member}" is no ISO 4217 currency'
+    if member is not None and kpi.per == "scale" and not _scale(member):
+        return f'"{member}" is no scale, write 1-5'
+    return ""
 
 
 def _scale(member: str) -> bool:

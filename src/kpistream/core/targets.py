@@ -14,6 +14,9 @@ import msgspec
 
 from kpistream.core.evidence import Level, count_at_least, evidence, threshold
 from kpistream.core.kpis import BY_NAME, DEFAULT_LIMITS, Better, Kpi, Limits, Value, evaluate
+from kpistream.core.overrides import Override, Split
+from kpistream.core.ramps import Ramp, Season
+from kpistream.core.roster import ALWAYS_FROM_MS, ALWAYS_TO_MS
 from kpistream.core.weighing import Bounded, weigh
 
 
@@ -77,6 +80,18 @@ class Target(msgspec.Struct, frozen=True):
     """Below `low`: from here on an alert is critical, by the same evidence. None: never."""
     critical_high: Fraction | None = None
     """Above `high`: the same from above."""
+    from_ms: int = ALWAYS_FROM_MS
+    """It is judged in `[from_ms, to_ms)` only."""
+    to_ms: int = ALWAYS_TO_MS
+    reason: str | None = None
+    """Why this bound."""
+    overrides: tuple[Override, ...] = ()
+    """Other bounds for some; `resolution.py` says which holds."""
+    ramp: Ramp = Ramp()
+    """Share of the bound that is asked of newcomers."""
+    seasons: tuple[Season, ...] = ()
+    split: Split | None = None
+    """What each agent carries of a team's count; nothing is judged by it."""
 
 
 class Verdict(StrEnum):
@@ -173,20 +188,20 @@ def exact(kpi: Kpi, value: Value) -> Fraction | None:
     return Fraction(kpi.times * value.numerator, kpi.over * value.denominator)
 
 
-def paced(target: Target) -> bool:
-    """True for a target on a count that is judged on evidence: against what the time at work lets expect by now."""
-    return target.level is not None and BY_NAME[target.kpi].denominator is None
-
-
-def value_of(target: Target, tally: Mapping[int, int], limits: Limits = DEFAULT_LIMITS) -> Value:
-    """The value of the target's KPI over a tally; of a KPI per currency or scale, that of the target's member."""
+def measured(target: Target, tally: Mapping[int, int], limits: Limits = DEFAULT_LIMITS) -> Value:
+    """The value of the target's KPI over a tally, for its member where there is one for each."""
     kpi = BY_NAME[target.kpi]
     found = evaluate(kpi, tally, limits)
     if not isinstance(found, dict):
         return found
     assert target.member is not None, target
-    nothing = Value(None, 0, 0) if kpi.denominator is not None else Value(0, 0, None)
-    return found.get(target.member, nothing)
+    none = Value(None, 0, 0) if kpi.denominator is not None else Value(0, 0, None)
+    return found.get(target.member, none)
+
+
+def paced(target: Target) -> bool:
+    """True for a target on a count that is judged on evidence: against what the time at work lets expect by now."""
+    return target.level is not None and BY_NAME[target.kpi].denominator is None
 
 
 def judge(
@@ -201,7 +216,7 @@ def judge(
     `due`: what a count is held against, None without a schedule. `against`: evidence found in the window's panes, where
     somebody has gone through them; else it is that of the tally.
     """
-    kpi, value = BY_NAME[target.kpi], value_of(target, tally, limits)
+    kpi, value = BY_NAME[target.kpi], measured(target, tally, limits)
     if paced(target):
         return _judge_pace(target, value, due)
     seen = exact(kpi, value)
@@ -209,14 +224,14 @@ def judge(
         return Judgement(Verdict.TOO_LITTLE, Why.NO_CASES, value)
     if value.denominator is not None and value.denominator < target.minimum_sample:
         return Judgement(Verdict.TOO_LITTLE, Why.SAMPLE_TOO_SMALL, value)
-    why = _beyond(target, seen)
+    why = beyond(target, seen)
     if target.level is not None and against is None:
         against = weigh(kpi, target, tally, value)
     if why is None:
-        near = _beyond(_Bounds(target.recover_low, target.recover_high), seen) is not None
+        near = beyond(_Bounds(target.recover_low, target.recover_high), seen) is not None
         return _met(near, Judgement(Verdict.MET, Why.WITHIN_BOUND, value, against))
     critical = _Bounds(target.critical_low, target.critical_high, target.member)
-    grave = _beyond(critical, seen) is not None and (
+    grave = beyond(critical, seen) is not None and (
         target.level is None or _proven(target.level, weigh(kpi, critical, tally, value))
     )
     return _missed(target.level, Judgement(Verdict.MISSED, why, value, against, severity=_severity(grave)))
@@ -244,7 +259,8 @@ class _Bounds(NamedTuple):
     member: str | None = None
 
 
-def _beyond(bounds: Bounded, seen: Fraction) -> Why | None:
+def beyond(bounds: Bounded, seen: Fraction) -> Why | None:
+    """On which side a value lies beyond bounds; None when it meets them."""
     if bounds.low is not None and seen < bounds.low:
         return Why.BELOW_BOUND
     if bounds.high is not None and seen > bounds.high:

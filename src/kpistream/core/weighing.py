@@ -36,7 +36,7 @@ def weighed_range(kpi: Kpi, member: str | None) -> tuple[Fraction, Fraction | No
         return Fraction(0), Fraction(1)
     if member is None:
         return Fraction(0), None
-    worst, best = _ends(member)
+    worst, best = scale_ends(member)
     return Fraction(worst), Fraction(best)
 
 
@@ -85,7 +85,7 @@ def _mean(kpi: Kpi, target: Bounded, scores: Scores) -> list[Bets | float]:
     if target.member is None:
         out: list[Bets | float] = [unlimited_mean_at_least(low, scores)] if low is not None else []
         return out + ([mean_at_most(high, scores)] if high is not None else [])
-    worst, best = (end * kpi.over for end in _ends(target.member))
+    worst, best = (end * kpi.over for end in scale_ends(target.member))
     bets: list[Bets | float] = [mean_at_least(low, scores, best, worst)] if low is not None else []
     return bets + ([mean_at_most(high, scores, worst, best)] if high is not None else [])
 
@@ -94,10 +94,10 @@ def _squares(kpi: Kpi, member: str | None, tally: Mapping[int, int]) -> int:
     if member is None:
         return tally.get(m.BY_NAME[kpi.squares].number, 0)
     family = next(family for family in m.FAMILIES if family.name == kpi.squares)
-    return tally.get(family.first + m.scale_code(*_ends(member)), 0)
+    return tally.get(family.first + m.scale_code(*scale_ends(member)), 0)
 
 
-def _ends(scale: str) -> tuple[int, int]:
+def scale_ends(scale: str) -> tuple[int, int]:
     """Worst and best score of a scale such as `1-5`."""
     worst, best = scale.split("-")
     return int(worst), int(best)

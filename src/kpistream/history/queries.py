@@ -20,6 +20,7 @@ from kpistream.history.store import Store
 
 _AGENT: Final = "agent:"
 _START: Final = "toUnixTimestamp64Milli(start)"
+_DAY_MS: Final = 24 * 3_600_000
 _CALL_ID: Final = "ifNull(call_id, concat(source, '/', event_id))"
 """A call whose event names no call id is a call of its own."""
 
@@ -198,6 +199,35 @@ def pane_rows(store: Store, span: Span | None = None) -> Iterator[PaneRow]:
         "ORDER BY tenant, scope, start"
     )
     for tenant, scope, start_ms, pane_ms, version, *values in store.query(sql, parameters):
+        yield PaneRow(Place(f"{tenant}/{scope}", start_ms), pane_ms, version, tally_of(values))
+
+
+def agent_panes(store: Store, span: Span) -> Iterator[PaneRow]:
+    """Standing rows of agents, one agent after the other, each in order of time; a block of them in memory."""
+    return _streamed(store, span, "tenant, scope, start")
+
+
+def panes_in_time(store: Store, span: Span) -> Iterator[PaneRow]:
+    """Standing rows of every scope in order of time; the engine sorts a day of them at once, a block is in memory."""
+    found = extent(store, span.tenant)
+    if found is None:
+        return
+    begin_ms = found.from_ms if span.from_ms is None else max(span.from_ms, found.from_ms)
+    end_ms = found.to_ms if span.to_ms is None else min(span.to_ms, found.to_ms)
+    for from_ms in range(begin_ms, end_ms, _DAY_MS):
+        to_ms = min(from_ms + _DAY_MS, end_ms)
+        yield from _streamed(store, Span(from_ms, to_ms, span.tenant), "start, tenant, scope", [])
+
+
+def _streamed(
+    store: Store, span: Span, order: str, conditions: Sequence[str] = (f"startsWith(scope, '{_AGENT}')",)
+) -> Iterator[PaneRow]:
+    where, parameters = _where(span, conditions)
+    sql = (
+        f"SELECT tenant, scope, {_START}, pane_ms, version, {', '.join(tables.MEASURE_COLUMNS)} "
+        f"FROM {tables.PANES} FINAL {where} ORDER BY {order}"
+    )
+    for tenant, scope, start_ms, pane_ms, version, *values in store.stream(sql, parameters):
         yield PaneRow(Place(f"{tenant}/{scope}", start_ms), pane_ms, version, tally_of(values))
 
 

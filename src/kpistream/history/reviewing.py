@@ -17,11 +17,12 @@ from kpistream.core.measures import Tally
 from kpistream.core.pace import pace
 from kpistream.core.periods import Period, periods
 from kpistream.core.readings import About
+from kpistream.core.resolution import Held, deciding_ms, in_force, resolve
 from kpistream.core.results import Result, asks_for_plan, close, close_again, result, same
 from kpistream.core.roster import Roster, Tenant
 from kpistream.core.schedules import Basis, Plan
 from kpistream.core.settings import Settings
-from kpistream.core.targets import TENANT_SCOPE, Due, Judgement, Target, covers, judge, paced, team_scope, value_of
+from kpistream.core.targets import TENANT_SCOPE, Due, Judgement, Target, covers, judge, measured, paced, team_scope
 from kpistream.core.windows import CALENDAR_WINDOWS, LIVE_WINDOWS, Window, window_at
 from kpistream.history import queries
 from kpistream.history.queries import Heard, Span
@@ -104,27 +105,24 @@ class Reviewing:
             if heard is None or not _closes(window, heard, until_ms):
                 continue
             for about, tally in self._seats(store, tenant, zone, window, period.last_ms):
-                for target in self.closing[period.name]:
-                    if covers(target, tenant.tenant, about.scope, about.team or ""):
-                        found = self._result(target, Seat(about, tally), window, told, now_ms)
-                        out += [] if found is None else [found]
+                for held in self._held(self.closing[period.name], about, window):
+                    found = self._result(held, Seat(about, tally), window, told, now_ms)
+                    out += [] if found is None else [found]
         return out + list(self._misplaced(tenant, period, told, now_ms))
 
-    def _result(
-        self, target: Target, seat: Seat, window: Window, told: dict[str, Result], now_ms: int
-    ) -> Result | None:
-        about, tally = seat
+    def _result(self, held: Held, seat: Seat, window: Window, told: dict[str, Result], now_ms: int) -> Result | None:
+        (about, tally), target = seat, held.target
         limits = self.settings.roster.tenant(about.tenant).limits
         known = told.get(f"{target.name}/{about.tenant}/{about.scope}/{target.window}/{window.from_ms}")
         if known is None:
             plan = self._plan(about, target.window, window) if asks_for_plan(target, tally) else None
             judgement = close(target, tally, limits, plan)
-            return None if judgement is None else result(target, judgement, about, window, now_ms)
-        value = value_of(target, tally, limits)
+            return None if judgement is None else result(held, judgement, about, window, now_ms)
+        value = measured(target, tally, limits)
         if (value.numerator, value.denominator) == (known.numerator, known.denominator):
             return None
         judgement = close_again(target, known, tally, limits)
-        return _instead(known, result(target, judgement, about, window, now_ms))
+        return _instead(known, replace(result(target, judgement, about, window, now_ms), bound_from=known.bound_from))
 
     def _misplaced(self, tenant: Tenant, period: Period, told: dict[str, Result], now_ms: int) -> Iterator[Result]:
         """Results of this period whose scope has it in another zone now, and so is told of elsewhere."""
@@ -153,11 +151,17 @@ class Reviewing:
             if window.from_ms + _DAY_MS <= heard.first_ms:
                 continue
             for about, tally in self._seats(store, tenant, zone, window, now_ms):
-                for target in self.judged.get(name, ()):
-                    if covers(target, tenant.tenant, about.scope, about.team or ""):
-                        judgement = self._to_date(target, Seat(about, tally), window, min(now_ms, heard.to_ms))
-                        look = Look(target, judgement, window, about.team, about.display_name)
-                        yield Subject(target.name, tenant.tenant, about.scope), look
+                for held in self._held(self.judged.get(name, []), about, window):
+                    judgement = self._to_date(held.target, Seat(about, tally), window, min(now_ms, heard.to_ms))
+                    look = Look(held.target, judgement, window, about.team, about.display_name, held.bound_from)
+                    yield Subject(held.target.name, tenant.tenant, about.scope), look
+
+    def _held(self, targets: list[Target], about: About, window: Window) -> Iterator[Held]:
+        """What is judged for a scope over a window, each with the bound that holds for all of it."""
+        for target in targets:
+            at_ms = deciding_ms(target.window, window, window.from_ms)
+            if in_force(target, at_ms) and covers(target, about.tenant, about.scope, about.team or ""):
+                yield resolve(target, self.settings.roster, about.tenant, about.scope, at_ms)
 
     def window_of(self, subject: Subject, name: str, now_ms: int) -> Window:
         """The window of a subject at an instant."""

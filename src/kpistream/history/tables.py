@@ -207,6 +207,7 @@ RESULT_COLUMNS: Final[dict[str, str]] = {
     "numerator": "Nullable(Int64)",
     "denominator": "Nullable(Int64)",
     "basis": "LowCardinality(Nullable(String))",
+    "bound_from": "Nullable(String)",
     "team": "LowCardinality(Nullable(String))",
     "display_name": "Nullable(String)",
     "owner": "LowCardinality(Nullable(String))",

@@ -24,6 +24,7 @@ from kpistream.core.alerts import (
 from kpistream.core.detecting import Detectors, since_ms, weighed_in_panes
 from kpistream.core.kpis import Limits
 from kpistream.core.readings import About, Reading, Shown, TargetReading, read, target_reading
+from kpistream.core.resolution import deciding_ms, in_force
 from kpistream.core.settings import Settings
 from kpistream.core.targets import (
     CATCHING_UP,
@@ -38,6 +39,7 @@ from kpistream.core.targets import (
     paced,
 )
 from kpistream.core.windows import LIVE_WINDOWS, RunningWindow
+from kpistream.stream.in_force import InForce
 from kpistream.stream.live import LiveWindows, Slot
 from kpistream.stream.rota import Rota
 
@@ -72,6 +74,7 @@ class Bench:
         self._early: set[Slot] = set()
         self._rota = Rota(settings.schedules)
         self._detectors = Detectors()
+        self._in_force = InForce(settings)
         self._again_ms: dict[Slot, int] = {}
         """When slots with a schedule were looked at, the longest ago first."""
         self._left: list[Subject] = []
@@ -111,9 +114,10 @@ class Bench:
     def due_again(self, now_ms: int) -> list[Slot]:
         """Slots that time alone may have changed: looked at a while ago, or later, by a clock that has gone back.
 
-        At most 50, the longest ago first; without those that rested then and still do.
+        First those whose bound may be another. Of the rest at most 50, the longest ago first; without those that rested
+        then and still do.
         """
-        due: list[Slot] = []
+        other_bound, due = self._in_force.changed(now_ms), list[Slot]()
         for slot, looked_ms in list(islice(self._again_ms.items(), _RESTING_A_LOOK)):
             if 0 <= now_ms - looked_ms < LOOK_AGAIN_MS or len(due) == DUE_A_LOOK:
                 break
@@ -122,7 +126,7 @@ class Bench:
                 self._again_ms[slot] = now_ms
             else:
                 due.append(slot)
-        return due
+        return other_bound + due
 
     def listen(self, now_ms: int, changed: Iterable[tuple[str, int]], live: LiveWindows) -> None:
         """Take in of whom something is heard: while a source is silent, nobody is behind pace."""
@@ -147,22 +151,23 @@ class Bench:
             if early:
                 self._early.add(slot)
             short = complete_from_ms is not None and running.window.from_ms < complete_from_ms
-            targets = self._targets(about, name)
+            targets = self._in_force.targets(about, name, running.window, now_ms)
             if targets and self._rota.knows(about):
                 self._again_ms.pop(slot, None)
                 self._again_ms[slot] = now_ms
             standing: dict[str, TargetReading] = {}
-            for target in targets:
+            for held in targets:
+                target = held.target
                 if early:
-                    standing[target.name] = target_reading(target, State.NO_DATA, CATCHING_UP)
+                    standing[target.name] = target_reading(target, State.NO_DATA, CATCHING_UP, held.bound_from)
                     continue
                 judgement = PANES_CLOSED if short else self._judge(target, about, running, now_ms)
-                look = Look(target, judgement, running.window, about.team, about.display_name)
+                look = Look(target, judgement, running.window, about.team, about.display_name, held.bound_from)
                 subject = Subject(target.name, about.tenant, about.scope)
                 alert = self._step(subject, look, now_ms, transitions, running)
                 if alert.state in _HOLDING:
                     self.holding.add(slot)
-                standing[target.name] = target_reading(target, alert.state, judgement)
+                standing[target.name] = target_reading(target, alert.state, judgement, held.bound_from)
             shown = Shown(name, running.window, now_ms, provisional=complete_from_ms is None or short)
             readings.append(read(about, shown, running.tally, standing, self._limits(about)))
         return readings, transitions
@@ -184,21 +189,23 @@ class Bench:
         return self._settings.roster.tenant(about.tenant).limits
 
     def sweep(self, live: LiveWindows, now_ms: int) -> list[Transition]:
-        """Suspend alerts whose target no longer covers their scope, because a roster has moved somebody.
+        """Suspend alerts whose target no longer covers their scope: a roster has moved somebody, or its time is over.
 
         What is remembered of agents without windows is forgotten.
         """
         self._rota.forget_all_but(live)
         self._detectors.forget_all_but(live)
+        self._in_force.forget_all_but(live)
         transitions: list[Transition] = []
         targets = {target.name: target for target in self._judged}
         for subject, alert in list(self.alerts.items()):
             target = targets.get(subject.target)
             if target is None or alert.state in _AT_REST:
                 continue
-            about = self._about(f"{subject.tenant}/{subject.scope}", now_ms)
-            if not covers(target, subject.tenant, subject.scope, about.team or ""):
-                window = live.window_at(f"{subject.tenant}/{subject.scope}", target.window, now_ms)
+            key = f"{subject.tenant}/{subject.scope}"
+            about, window = self._about(key, now_ms), live.window_at(key, target.window, now_ms)
+            ended = not in_force(target, deciding_ms(target.window, window, now_ms))
+            if ended or not covers(target, subject.tenant, subject.scope, about.team or ""):
                 look = Look(target, NOT_COVERED, window, about.team, about.display_name)
                 self._step(subject, look, now_ms, transitions)
         return transitions
@@ -227,7 +234,3 @@ class Bench:
         for alert in self.alerts.values():
             out[alert.subject.tenant] += alert.state is State.FIRING and alert.subject.target not in self._elsewhere
         return out
-
-    def _targets(self, about: About, window: str) -> list[Target]:
-        team = about.team or ""
-        return [t for t in self._judged if t.window == window and covers(t, about.tenant, about.scope, team)]

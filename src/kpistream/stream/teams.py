@@ -17,8 +17,9 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
+from kpistream.core.alerts import Transition
 from kpistream.core.measures import Tally, add, difference
-from kpistream.core.readings import About
+from kpistream.core.readings import About, Reading
 from kpistream.core.settings import Settings
 from kpistream.core.tallies import pack_tally
 from kpistream.core.targets import TENANT_SCOPE, team_scope
@@ -67,6 +68,7 @@ class TeamSums:
         self.catch_up_to = -1
         self.next_offset = 0
         self._forget_at_ms = 0
+        self._swept_pane = -1
 
     def put(self, value: bytes) -> None:
         """Take one record; an older version than the one that stands is ignored, and a pane that is forgotten."""
@@ -95,6 +97,17 @@ class TeamSums:
     def packed_at(self, key: str, start_ms: int) -> bytes:
         """The packed tally of a team or tenant at a pane start."""
         return pack_tally(self.panes.get(key, {}).get(start_ms, {}))
+
+    def look(self, now_ms: int) -> tuple[list[Reading], list[Transition]]:
+        """Take in what changed; what may go out. Once for each pane of time, alerts of targets that are over rest."""
+        changed, self.changed = self.changed, set()
+        known = Known(self.complete_from_ms, self.next_offset >= self.catch_up_to)
+        readings, transitions = self.show.look(now_ms, changed, self, known)
+        pane = now_ms // self._pane_ms
+        if known.caught_up and self.bench.loaded and self._swept_pane != pane:
+            self._swept_pane = pane
+            transitions += self.bench.sweep(self.show.live, now_ms)
+        return readings, transitions
 
     @property
     def complete_from_ms(self) -> int:
@@ -214,7 +227,5 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
         """One pass: take in what changed, publish what may go out."""
         for partition, sums in list(self._sums.items()):
             sums.forget_before(now_ms - self._keep_ms)
-            changed, sums.changed = sums.changed, set()
-            known = Known(sums.complete_from_ms, sums.next_offset >= sums.catch_up_to)
-            readings, transitions = sums.show.look(now_ms, changed, sums, known)
+            readings, transitions = sums.look(now_ms)
             await self._ports.publish(partition, readings, transitions)

@@ -205,7 +205,7 @@ def bounds(transition: Transition) -> str:
 
 
 def alert_words(transition: Transition, shown: str = "", *, short: bool = False) -> str:
-    """A transition in one line, without its time and state: who, how much, the target, the window.
+    """A transition in one line, without its time and state: who, how much, the target and whose it is, the window.
 
     The window is left out when it is the one `shown` anyway; `short` takes the title of the KPI's column.
     """
@@ -217,4 +217,5 @@ def alert_words(transition: Transition, shown: str = "", *, short: bool = False)
     if transition.expected is not None:
         unknown = "" if transition.basis == Basis.SHIFT else f", {NO_SHIFT_KNOWN}"
         pace = f" of {transition.expected:.0f} expected by now{unknown}"
-    return f"{who}: {kpi} {figure(transition.kpi, value)}{pace}, target {bounds(transition)}{window}"
+    bound_from = "" if transition.bound_from is None else f" ({transition.bound_from})"
+    return f"{who}: {kpi} {figure(transition.kpi, value)}{pace}, target {bounds(transition)}{bound_from}{window}"
