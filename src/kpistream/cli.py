@@ -20,6 +20,7 @@ from kpistream import config as configuration
 from kpistream.audit_verbs import audit, repair
 from kpistream.dlq import dlq
 from kpistream.errors import ConfigError, EventRejected, KpistreamError, SinkUnavailable
+from kpistream.settings_verbs import absence, apply, settings
 
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
@@ -327,6 +328,11 @@ def check(directory: str) -> None:
     from kpistream import commands
 
     raise click.exceptions.Exit(commands.check_command(directory))
+
+
+cli.add_command(apply)
+cli.add_command(settings)
+cli.add_command(absence)
 
 
 @cli.group(cls=_Ordered)
