@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
@@ -19,6 +20,7 @@ from kpistream.config import Config
 from kpistream.core.partition import PartitionSettings
 from kpistream.core.refusals import Limits
 from kpistream.core.settings import Settings, read_settings
+from kpistream.core.versions import Version, VersionLog
 from kpistream.endpoint import serve
 from kpistream.errors import ConfigError, KpistreamError
 from kpistream.health import LATE_LOOP_S, Health
@@ -30,8 +32,9 @@ from kpistream.history.store import Store, open_store
 from kpistream.history.writer import roster_insert
 from kpistream.log import admin as log_admin
 from kpistream.log import continuity
+from kpistream.log.settings_versions import log_rejected, read_versions
 from kpistream.log.topics import Topics
-from kpistream.metrics import SinkMetrics, WorkerMetrics
+from kpistream.metrics import SettingsMetrics, SinkMetrics, WorkerMetrics
 from kpistream.stream.agents import Clocks, Worker, WorkerSettings
 from kpistream.stream.app import AppSettings
 from kpistream.stream.flush import FlushSettings
@@ -56,21 +59,55 @@ def clocks() -> Clocks:
     return Clocks(lambda: time.time_ns() // 1_000_000, time.monotonic)
 
 
-async def checked_start(config: Config) -> tuple[int, Settings]:
-    """Partitions of the events topic and the settings. Raises ConfigError with the faults of both."""
+class Start(NamedTuple):
+    """What a role begins with."""
+
+    partitions: int
+    """Of the events topic."""
+    settings: Settings
+    versions: VersionLog
+    """Settings versions, to be followed from here on."""
+    version: Version | None
+    """Where the settings are from; None: from the local directory."""
+
+    @property
+    def number(self) -> int:
+        """Of the version; 0 for the local directory."""
+        return 0 if self.version is None else self.version.number
+
+
+async def checked_start(config: Config) -> Start:
+    """What a role begins with: settings of the log, else of the directory. Raises ConfigError with all faults."""
     faults: list[str] = []
-    settings, partitions = Settings(), 0
+    partitions, versions, version, settings = 0, VersionLog(), None, Settings()
     try:
-        settings = live_settings(config)
+        partitions = await checked_partitions(config)
+        await read_versions(config.connection(), Topics(config.topic_prefix).settings, versions)
+        version = await asyncio.to_thread(versions.newest)
     except ConfigError as error:
         faults += error.faults
     try:
-        partitions = await checked_partitions(config)
+        settings = live_settings(config) if version is None else version.settings
     except ConfigError as error:
         faults += error.faults
     if faults:
         raise ConfigError(faults)
-    return partitions, settings
+    return Start(partitions, settings, versions, version)
+
+
+def tell_settings(config: Config, start: Start, metrics: SettingsMetrics) -> None:
+    """Say which settings a role begins with, and which versions it could not read."""
+    for _, rejected in sorted(start.versions.rejected.items()):
+        log_rejected(rejected, start.number)
+        metrics.rejected.inc()
+    metrics.version.set(start.number)
+    if start.version is None:
+        log.info("settings version=0 directory=%s", config.settings or "-")
+        return
+    manifest = start.version.manifest
+    log.info("settings version=%s sha256=%s by=%s", start.number, manifest.sha256, manifest.by)
+    if config.settings:
+        log.warning("settings directory is not read, the log has a version directory=%s", config.settings)
 
 
 async def checked_partitions(config: Config, *, write: bool = True) -> int:
@@ -103,8 +140,10 @@ def live_settings(config: Config) -> Settings:
     return read_settings(files)
 
 
-def worker_settings(config: Config, partitions: int, live: Settings) -> WorkerSettings:
-    """What a worker of this configuration is told."""
+def worker_settings(
+    config: Config, partitions: int, live: Settings, versions: VersionLog | None = None, version: int = 0
+) -> WorkerSettings:
+    """What a worker of this configuration is told; with `versions` it follows those behind number `version`."""
     return WorkerSettings(
         app=AppSettings(
             config.broker,
@@ -130,6 +169,8 @@ def worker_settings(config: Config, partitions: int, live: Settings) -> WorkerSe
         watch_log=not config.embedded,
         refusals=Limits(config.bad_percent, config.bad_window, config.bad_consecutive, config.bad_stop),
         stall_timeout_s=config.stall_timeout_s,
+        versions=versions,
+        version=version,
     )
 
 
@@ -164,9 +205,10 @@ async def run_worker(config: Config) -> None:
     """The worker role: checks, then works until SIGTERM or SIGINT."""
     registry, health = CollectorRegistry(), Health("worker", time.monotonic)
     async with watched(health, config.loop_timeout_s):
-        partitions, settings = await _started(config, registry, health)
-        told = worker_settings(config, partitions, settings)
-        worker = Worker(told, clocks(), WorkerMetrics(registry), health)
+        start, metrics = await _started(config, registry, health), WorkerMetrics(registry)
+        tell_settings(config, start, metrics.settings)
+        told = worker_settings(config, start.partitions, start.settings, start.versions, start.number)
+        worker = Worker(told, clocks(), metrics, health)
         stop_on_signals(worker.stop)
         tame_collector()
         await worker.run()
@@ -178,19 +220,20 @@ async def run_sink(config: Config) -> None:
         raise ConfigError("KPISTREAM_STORE: the sink needs a ClickHouse URL or a directory")
     registry, health = CollectorRegistry(), Health("sink", time.monotonic)
     async with watched(health, config.loop_timeout_s):
-        partitions, settings = await _started(config, registry, health)
-        observer, told = SinkWatch(SinkMetrics(registry)), sink_settings(config, partitions)
-        sink = Sink(told, lambda: store_with_roster(config, settings), time.monotonic, observer, health)
+        start, metrics = await _started(config, registry, health), SinkMetrics(registry)
+        tell_settings(config, start, metrics.settings)
+        observer, told = SinkWatch(metrics), sink_settings(config, start.partitions)
+        sink = Sink(told, lambda: store_with_roster(config, start.settings), time.monotonic, observer, health)
         stop_on_signals(sink.stop)
         await sink.run()
 
 
-async def _started(config: Config, registry: CollectorRegistry, health: Health) -> tuple[int, Settings]:
+async def _started(config: Config, registry: CollectorRegistry, health: Health) -> Start:
     """What `checked_start` says, with the endpoint open from before the checks on. Raises ConfigError."""
     starting = health.pulse("start checks are not done", _START_HINT, config.stall_timeout_s, unready_after_s=0.0)
     starting.beat()
     faults: list[str] = []
-    checked = (0, Settings())
+    checked: Start | None = None
     try:
         if config.metrics_port >= 0:
             port = serve(registry, health, config.metrics_host, config.metrics_port)
@@ -201,7 +244,7 @@ async def _started(config: Config, registry: CollectorRegistry, health: Health) 
         checked = await checked_start(config)
     except ConfigError as error:
         faults += error.faults
-    if faults:
+    if faults or checked is None:
         raise ConfigError(faults)
     asyncio.get_running_loop().call_soon(starting.rest)  # the role has begun its own pulses by then
     return checked

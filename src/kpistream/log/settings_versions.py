@@ -6,6 +6,7 @@ the same log run the same settings.
 """
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -18,6 +19,8 @@ from kpistream.errors import ConfigError
 from kpistream.log.publisher import Publisher
 from kpistream.log.records import Outgoing
 from kpistream.log.tail import read_on
+
+log = logging.getLogger(__name__)
 
 _POLL_MS: Final = 500
 _PARTITION: Final = 0
@@ -46,6 +49,12 @@ async def publish_version(connection: Mapping[str, Any], topic: str, versions: V
         await publisher.stop()
     await read_versions(connection, topic, versions)
     return number if versions.stands(number, token) else None
+
+
+def log_rejected(rejected: Rejected, running: int) -> None:
+    """Say that a version cannot be read, and which one goes on (0: the local directory)."""
+    faults = "; ".join(rejected.faults)
+    log.error("settings rejected version=%s running=%s faults=%s", rejected.number, running, faults)
 
 
 class Follower:

@@ -5,6 +5,7 @@ No I/O here: the tickers hand in windows and publish what comes out.
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from fractions import Fraction
 from itertools import islice
 from typing import Final
 
@@ -69,13 +70,25 @@ class Bench:
         """When slots with a schedule were looked at, the longest ago first."""
         self._left: list[Subject] = []
         """Whose alerts the log has left neither ok nor suspended; until they are handed out."""
+        self._gone: dict[str, Target] = {}
+        """Targets that have left the settings, as they were: their alerts are still to be suspended."""
 
     def load(self, values: Iterable[bytes]) -> None:
         """Start from the states in the log, of the kinds of scope that are judged here."""
         transitions = map(decode_transition, values)
-        mine = (each for each in transitions if each.scope.partition(":")[0] in self._kinds)
+        mine = [each for each in transitions if each.scope.partition(":")[0] in self._kinds]
         self.alerts, self.loaded = states_from_log(mine), True
+        names = {target.name for target in self._settings.targets}
+        self._gone |= {each.target: _as_it_was(each) for each in mine if each.target not in names}
         self._left = [subject for subject, alert in self.alerts.items() if alert.state not in _AT_REST]
+
+    def adopt(self, settings: Settings) -> None:
+        """Judge by other settings now. Alerts keep their states; `sweep` suspends those of targets that left."""
+        names = {target.name for target in settings.targets}
+        known = self._gone | {target.name: target for target in self._settings.targets}
+        self._gone = {name: target for name, target in known.items() if name not in names}
+        self._settings = settings
+        self._rota.adopt(settings.schedules)
 
     def left_standing(self, now_ms: int) -> list[Slot]:
         """Slots of alerts that the log has left neither ok nor suspended, once: nothing else may bring a look.
@@ -172,7 +185,7 @@ class Bench:
         return self._settings.roster.tenant(about.tenant).limits
 
     def sweep(self, live: LiveWindows, now_ms: int) -> list[Transition]:
-        """Suspend alerts whose target no longer covers their scope, because a roster has moved somebody.
+        """Suspend alerts whose target does not cover their scope any more: somebody has moved, or the target has left.
 
         What is remembered of agents without windows is forgotten.
         """
@@ -180,11 +193,12 @@ class Bench:
         transitions: list[Transition] = []
         targets = {target.name: target for target in self._settings.targets}
         for subject, alert in list(self.alerts.items()):
-            target = targets.get(subject.target)
+            target = targets.get(subject.target) or self._gone.get(subject.target)
             if target is None or alert.state in _AT_REST:
                 continue
             about = self._about(f"{subject.tenant}/{subject.scope}", now_ms)
-            if not covers(target, subject.tenant, subject.scope, about.team or ""):
+            left = target.name not in targets
+            if left or not covers(target, subject.tenant, subject.scope, about.team or ""):
                 window = live.window_at(f"{subject.tenant}/{subject.scope}", target.window, now_ms)
                 look = Look(target, NOT_COVERED, window, about.team, about.display_name)
                 self._step(subject, look, now_ms, transitions)
@@ -208,3 +222,16 @@ class Bench:
     def _targets(self, about: About, window: str) -> list[Target]:
         team = about.team or ""
         return [t for t in self._settings.targets if t.window == window and covers(t, about.tenant, about.scope, team)]
+
+
+def _as_it_was(transition: Transition) -> Target:
+    """The target of a transition, as far as another transition needs it."""
+    return Target(
+        name=transition.target,
+        kpi=transition.kpi,
+        window=transition.window,
+        direction=transition.direction,
+        low=None if transition.low is None else Fraction(transition.low),
+        high=None if transition.high is None else Fraction(transition.high),
+        owner=transition.owner,
+    )

@@ -17,9 +17,12 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
-from kpistream.core.measures import Tally, add, difference
-from kpistream.core.readings import About
+from kpistream.core.alerts import Transition
+from kpistream.core.measures import Contribution, Tally, add, difference
+from kpistream.core.readings import About, Reading
+from kpistream.core.roster import Roster
 from kpistream.core.settings import Settings
+from kpistream.core.settings_changes import Touched, touched
 from kpistream.core.tallies import pack_tally
 from kpistream.core.targets import TENANT_SCOPE, team_scope
 from kpistream.core.windows import Window, window_at
@@ -36,6 +39,9 @@ log = logging.getLogger(__name__)
 _FETCH_S: Final = 0.2
 _SLICE: Final = 1000
 """Sums that are taken in in one go: about 10 ms, in which nothing else runs."""
+
+REPLACED_A_LOOK: Final = 2000
+"""Panes that one look places anew after somebody has moved, about 20 ms; a mover counts as one."""
 
 _Sum = tuple[str, str, int, bytes, list[int]]
 _decode: Final = msgspec.msgpack.Decoder(_Sum, strict=False).decode
@@ -67,6 +73,9 @@ class TeamSums:
         self.catch_up_to = -1
         self.next_offset = 0
         self._forget_at_ms = 0
+        self._moving: dict[str, Roster] = {}
+        """Whose panes still stand in the teams of another roster than that of the settings, and of which."""
+        self._swept_pane = -1
 
     def put(self, value: bytes) -> None:
         """Take one record; an older version than the one that stands is ignored, and a pane that is forgotten."""
@@ -82,11 +91,67 @@ class TeamSums:
             if version <= old_version:  # both are 16 bytes, most significant first
                 return
         held[intern(key)] = value
-        team = self._settings.roster.team_of_scope(tenant, scope, start_ms)
+        team = self._moving.get(key, self._settings.roster).team_of_scope(tenant, scope, start_ms)
         change = difference(_tally(sums), _tally(old))
-        for key in (f"{tenant}/{team_scope(team)}", f"{tenant}/{TENANT_SCOPE}"):
-            add(self.panes.setdefault(key, {}).setdefault(start_ms, {}), change)
-            self.changed.add((key, start_ms))
+        self._add(f"{tenant}/{team_scope(team)}", start_ms, change)
+        self._add(f"{tenant}/{TENANT_SCOPE}", start_ms, change)
+
+    def _add(self, key: str, start_ms: int, change: Contribution) -> None:
+        add(self.panes.setdefault(key, {}).setdefault(start_ms, {}), change)
+        self.changed.add((key, start_ms))
+
+    def adopt(self, settings: Settings) -> None:
+        """Run by other settings from the next look on; panes of those who moved are placed anew by `replace`."""
+        before, who = self._settings.roster, touched(self._settings, settings)
+        for key in before.placed_otherwise(settings.roster):
+            self._moving.setdefault(key, before)
+        self._settings, self._swept_pane = settings, -1
+        self.show.adopt(settings, self._window, Touched(who.everybody))
+
+    def replace(self) -> bool:
+        """Place some of the panes of those who moved into the teams of the roster; True when none is left.
+
+        All panes of one agent at once: the sums are whole between two calls, whatever comes in between.
+        """
+        left = REPLACED_A_LOOK
+        while self._moving and left > 0:
+            key = next(iter(self._moving))
+            left -= 1 + self._replace(key, self._moving.pop(key))
+        return not self._moving
+
+    def _replace(self, key: str, before: Roster) -> int:
+        tenant, _, scope = key.partition("/")
+        count = 0
+        for start_ms, held in self._held.items():
+            value = held.get(key)
+            if value is None:
+                continue
+            teams = [roster.team_of_scope(tenant, scope, start_ms) for roster in (before, self._settings.roster)]
+            if teams[0] == teams[1]:
+                continue
+            count += 1
+            sums = _tally(_decode(value)[4])
+            for team, change in zip(teams, (difference({}, sums), difference(sums, {})), strict=True):
+                self._add(f"{tenant}/{team_scope(team)}", start_ms, change)
+        return count
+
+    def look(self, now_ms: int) -> tuple[list[Reading], list[Transition]]:
+        """What may go out; nothing while teams stand between two rosters."""
+        if not self.replace():
+            return [], []
+        changed, self.changed = self.changed, set()
+        known = Known(self.complete_from_ms, self.next_offset >= self.catch_up_to)
+        readings, transitions = self.show.look(now_ms, changed, self, known)
+        pane = now_ms // self._pane_ms
+        if known.caught_up and self.bench.loaded and self._swept_pane != pane:
+            self._swept_pane = pane
+            transitions += self.bench.sweep(self.show.live, now_ms)
+        return readings, transitions
+
+    @property
+    def behind(self) -> bool:
+        """True when panes are still to be placed anew: the next look should not wait."""
+        return bool(self._moving)
 
     def starts_of(self, key: str) -> list[int]:
         """Pane starts at which a team or tenant has sums."""
@@ -206,6 +271,19 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
             self._sums[tp.partition] = sums
             await self._consumer.seek_to_beginning(tp)
 
+    def adopt(self, settings: Settings) -> None:
+        """Run by other settings from the next look on."""
+        if touched(self._settings, settings).everybody:
+            self._ports.metrics.team_kpi.clear()  # a team may be gone; those that are there are shown again
+        self._settings = settings
+        for sums in self._sums.values():
+            sums.adopt(settings)
+
+    @property
+    def behind(self) -> bool:
+        """True when the next look should not wait."""
+        return any(sums.behind for sums in self._sums.values())
+
     def firing(self) -> Counter[str]:
         """Alerts of teams and tenants that fire, by tenant."""
         return add_counts(sums.bench.firing() for sums in self._sums.values())
@@ -214,7 +292,5 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
         """One pass: take in what changed, publish what may go out."""
         for partition, sums in list(self._sums.items()):
             sums.forget_before(now_ms - self._keep_ms)
-            changed, sums.changed = sums.changed, set()
-            known = Known(sums.complete_from_ms, sums.next_offset >= sums.catch_up_to)
-            readings, transitions = sums.show.look(now_ms, changed, sums, known)
+            readings, transitions = sums.look(now_ms)
             await self._ports.publish(partition, readings, transitions)
