@@ -144,7 +144,7 @@ def report() -> None:
 @click.option("--zone", default="UTC", show_default=True, help="IANA zone in which days and hours begin.")
 @click.option("--tenant", help="Only this tenant.")
 @click.option("--by", type=click.Choice(["day", "hour", "weekday", "queue", "campaign", "direction", "disposition"]))
-@click.option("--settings", metavar="DIR", help="Roster for display names.")
+@click.option("--settings", metavar="DIR", help="Roster for display names; else the version that history has.")
 @click.option("--json", "form", flag_value="json", help="JSON.")
 @click.option("--csv", "form", flag_value="csv", help="CSV.")
 def agents(**options: Any) -> None:
@@ -342,13 +342,13 @@ def roster() -> None:
 
 @roster.command("unknown")
 @_store
-@click.option("--settings", metavar="DIR", help="Roster and targets.")
+@click.option("--settings", metavar="DIR", help="Roster; else the version that history has.")
 @click.option("--json", "as_json", is_flag=True, help="JSON.")
 def roster_unknown(store: str | None, settings: str | None, as_json: bool) -> None:
     """Agents and tenants that events name and no settings know."""
     from kpistream import commands
 
-    commands.roster_unknown_command(_config(store=store, settings=settings), as_json)
+    commands.roster_unknown_command(_config(store=store, settings=settings), settings, as_json)
 
 
 @roster.command("merge", epilog="Example: kpistream roster merge pbx-17 ann --tenant acme --from 2026-11-01 --zone UTC")

@@ -10,7 +10,6 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import NamedTuple
 
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
@@ -20,21 +19,21 @@ from kpistream.config import Config
 from kpistream.core.partition import PartitionSettings
 from kpistream.core.refusals import Limits
 from kpistream.core.settings import Settings, read_settings
-from kpistream.core.versions import Version, VersionLog
+from kpistream.core.versions import VersionLog
 from kpistream.endpoint import serve
 from kpistream.errors import ConfigError, KpistreamError
+from kpistream.following import Start, beside, keeper_of, kept_follower, tell_settings
 from kpistream.health import LATE_LOOP_S, Health
-from kpistream.history import ddl, tables
+from kpistream.history import tables
 from kpistream.history.sink import Sink
 from kpistream.history.sink_settings import SinkSettings
 from kpistream.history.standing import StandingLimits
-from kpistream.history.store import Store, open_store
-from kpistream.history.writer import roster_insert
+from kpistream.history.store import open_store
 from kpistream.log import admin as log_admin
 from kpistream.log import continuity
-from kpistream.log.settings_versions import log_rejected, read_versions
+from kpistream.log.settings_versions import read_versions
 from kpistream.log.topics import Topics
-from kpistream.metrics import SettingsMetrics, SinkMetrics, WorkerMetrics
+from kpistream.metrics import SinkMetrics, WorkerMetrics
 from kpistream.stream.agents import Clocks, Worker, WorkerSettings
 from kpistream.stream.app import AppSettings
 from kpistream.stream.flush import FlushSettings
@@ -46,6 +45,7 @@ EXIT_FAILED = EXIT_STUCK
 _STOP_LIMIT_S = 10.0
 _START_HINT = "look at the brokers: one that accepts connections and answers nothing is paused, overloaded or no broker"
 _LOOP_HINT = "report the line that the main thread is at; restart the process"
+_TURN_HINT = "look at the brokers; restart the process, and report this if it comes again"
 _BEAT_S = 0.5
 
 
@@ -59,23 +59,6 @@ def clocks() -> Clocks:
     return Clocks(lambda: time.time_ns() // 1_000_000, time.monotonic)
 
 
-class Start(NamedTuple):
-    """What a role begins with."""
-
-    partitions: int
-    """Of the events topic."""
-    settings: Settings
-    versions: VersionLog
-    """Settings versions, to be followed from here on."""
-    version: Version | None
-    """Where the settings are from; None: from the local directory."""
-
-    @property
-    def number(self) -> int:
-        """Of the version; 0 for the local directory."""
-        return 0 if self.version is None else self.version.number
-
-
 async def checked_start(config: Config) -> Start:
     """What a role begins with: settings of the log, else of the directory. Raises ConfigError with all faults."""
     faults: list[str] = []
@@ -86,28 +69,15 @@ async def checked_start(config: Config) -> Start:
         version = await asyncio.to_thread(versions.newest)
     except ConfigError as error:
         faults += error.faults
+    texts: dict[str, str] = {}
     try:
-        settings = live_settings(config) if version is None else version.settings
+        texts = live_files(config) if version is None else {}
+        settings = read_settings(texts) if version is None else version.settings
     except ConfigError as error:
         faults += error.faults
     if faults:
         raise ConfigError(faults)
-    return Start(partitions, settings, versions, version)
-
-
-def tell_settings(config: Config, start: Start, metrics: SettingsMetrics) -> None:
-    """Say which settings a role begins with, and which versions it could not read."""
-    for _, rejected in sorted(start.versions.rejected.items()):
-        log_rejected(rejected, start.number)
-        metrics.rejected.inc()
-    metrics.version.set(start.number)
-    if start.version is None:
-        log.info("settings version=0 directory=%s", config.settings or "-")
-        return
-    manifest = start.version.manifest
-    log.info("settings version=%s sha256=%s by=%s", start.number, manifest.sha256, manifest.by)
-    if config.settings:
-        log.warning("settings directory is not read, the log has a version directory=%s", config.settings)
+    return Start(partitions, settings, versions, version, texts)
 
 
 async def checked_partitions(config: Config, *, write: bool = True) -> int:
@@ -134,10 +104,14 @@ async def checked_partitions(config: Config, *, write: bool = True) -> int:
 
 def live_settings(config: Config) -> Settings:
     """What the settings directory holds; nothing without one. Raises ConfigError with all faults."""
+    return read_settings(live_files(config))
+
+
+def live_files(config: Config) -> dict[str, str]:
+    """The texts of the settings directory by path; none without one. Raises ConfigError when it holds no YAML file."""
     if not config.settings:
-        return Settings()
-    files = configuration.yaml_files(config.settings) | configuration.csv_files(config.settings)
-    return read_settings(files)
+        return {}
+    return configuration.yaml_files(config.settings) | configuration.csv_files(config.settings)
 
 
 def worker_settings(
@@ -223,9 +197,12 @@ async def run_sink(config: Config) -> None:
         start, metrics = await _started(config, registry, health), SinkMetrics(registry)
         tell_settings(config, start, metrics.settings)
         observer, told = SinkWatch(metrics), sink_settings(config, start.partitions)
-        sink = Sink(told, lambda: store_with_roster(config, start.settings), time.monotonic, observer, health)
+        sink = Sink(told, lambda: open_store(config.store), time.monotonic, observer, health)
+        sink.keeper = keeper_of(start, clocks().now_ms())
+        follower = kept_follower(config, start, sink.keeper, metrics.settings)
+        follower.turned = health.pulse("settings loop has not turned", _TURN_HINT, config.stall_timeout_s).beat
         stop_on_signals(sink.stop)
-        await sink.run()
+        await beside(sink.run(), follower.run())
 
 
 async def _started(config: Config, registry: CollectorRegistry, health: Health) -> Start:
@@ -248,19 +225,6 @@ async def _started(config: Config, registry: CollectorRegistry, health: Health) 
         raise ConfigError(faults)
     asyncio.get_running_loop().call_soon(starting.rest)  # the role has begun its own pulses by then
     return checked
-
-
-def store_with_roster(config: Config, settings: Settings) -> Store:
-    """The opened store, with the roster as it is now in `kpi_roster`. Raises SinkUnavailable during an outage."""
-    store = open_store(config.store)
-    try:
-        ddl.check(store)
-        if settings.roster.tenants:
-            store.insert(roster_insert(time.time_ns() // 1_000_000, settings.roster))
-    except BaseException:
-        store.close()
-        raise
-    return store
 
 
 class SinkWatch:

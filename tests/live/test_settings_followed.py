@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from kpistream.core.versions import Draft, VersionLog, records
+from kpistream.history.store import open_store
 from tests.live.broker import Broker
 from tests.live.system import Role, Sent, System
 from tests.live.test_settings import directory
@@ -165,3 +166,45 @@ def test_absence_that_is_added_suspends_the_agent_and_removed_lets_fire_again(ka
         again = [*rests, ("calls/acme/agent:bob/3", "suspended", "firing")]
         system.until("firing again", lambda: told(system, "agent:bob") == again, worker)
         worker.stop()
+
+
+def test_sink_keeps_every_version_and_history_is_asked_with_the_one_in_force(kafka: Broker, tmp_path: Path) -> None:
+    with System(kafka, tmp_path, metrics_port=0) as system:
+        settings = directory(tmp_path / "settings", roster=ROSTER)
+        system.run("apply", str(settings))
+        worker, sink = system.worker(), system.sink()
+        system.until("the sink", lambda: "assigned" in sink.said, sink)
+        system.produce([call(1, "ann"), call(2, "zoe")])
+        (settings / "targets.yaml").write_text(BUSY)
+        system.run("apply", str(settings), "--by", "kim")
+        system.until("the second version", lambda: version_of(sink) == 2, sink, worker)
+        publish(system, 3, {"roster.yaml": "tenants: 7\n"})
+        system.until("the third is refused", lambda: rejected_by(sink) == 1, sink)
+        system.run("absence", "add", "ann", "today")
+        system.until("the fourth version", lambda: version_of(sink) == 4, sink, worker)
+        system.drained(worker, sink)
+        sink.stop()
+
+        (settings / "roster.yaml").write_text(ROSTER.replace("name: Ann", "name: Anna"))
+        system.run("apply", str(settings))
+        again = system.sink()
+        system.until("the sink again", lambda: "assigned" in again.said, again)
+        assert version_of(again) == 5
+        again.stop()
+        worker.stop()
+
+        with open_store(system.store) as store:
+            kept = store.query(
+                "SELECT kept_in, version, applied_by, roster_version, targets_version FROM kpi_settings FINAL "
+                "ORDER BY version"
+            )
+        assert kept == [
+            ("log", 1, "", 1, 1),
+            ("log", 2, "kim", 1, 2),
+            ("log", 4, "", 1, 2),
+            ("log", 5, "", 5, 2),
+        ]
+        rows = json.loads(system.run("report", "agents", "--json").stdout)["rows"]
+        assert [(row["agent_id"], row.get("name")) for row in rows] == [("ann", "Anna"), ("zoe", None)]
+        unknown = json.loads(system.run("roster", "unknown", "--json").stdout)
+        assert [row["agent_id"] for row in unknown] == ["zoe"]

@@ -18,6 +18,8 @@ def test_tables_have_the_columns_that_the_writer_fills(store: Store) -> None:
     assert described(store, "kpi_facts") == tables.FACT_COLUMNS
     assert described(store, "kpi_alerts") == tables.ALERT_COLUMNS
     assert described(store, "kpi_roster") == tables.ROSTER_COLUMNS
+    assert described(store, "kpi_settings") == tables.SETTINGS_COLUMNS
+    assert described(store, "kpi_targets") == tables.TARGET_COLUMNS
 
 
 def test_second_apply_finds_nothing_to_do(store: Store) -> None:
@@ -28,7 +30,7 @@ def test_second_apply_finds_nothing_to_do(store: Store) -> None:
 def test_file_that_broke_off_is_applied_again(store: Store) -> None:
     store.command("DELETE FROM kpi_schema_versions WHERE number >= 4")
 
-    assert ddl.apply(store) == ["0004_alerts", "0005_alert_numbers"]
+    assert ddl.apply(store) == ["0004_alerts", "0005_alert_numbers", "0006_settings", "0007_targets"]
 
 
 def test_changed_file_is_refused(store: Store) -> None:
@@ -39,14 +41,14 @@ def test_changed_file_is_refused(store: Store) -> None:
 
 
 def test_store_newer_than_this_release_is_refused(store: Store) -> None:
-    with pytest.raises(ConfigError, match="schema version 5 is newer than 3"):
+    with pytest.raises(ConfigError, match="schema version 7 is newer than 3"):
         ddl.apply(store, ddl.files()[:3])
 
 
 def test_gap_in_what_was_applied_is_refused(store: Store) -> None:
     store.command("DELETE FROM kpi_schema_versions WHERE number = 2")
 
-    with pytest.raises(ConfigError, match=r"applied schema versions \[1, 3, 4, 5\] have gaps"):
+    with pytest.raises(ConfigError, match=r"applied schema versions \[1, 3, 4, 5, 6, 7\] have gaps"):
         ddl.apply(store)
 
 
@@ -54,7 +56,9 @@ def test_check_names_what_is_missing(store: Store) -> None:
     store.command("DELETE FROM kpi_schema_versions WHERE number > 2")
 
     with pytest.raises(
-        ConfigError, match="not applied yet: 0003_roster, 0004_alerts, 0005_alert_numbers\nhint: kpistream ddl apply"
+        ConfigError,
+        match="not applied yet: 0003_roster, 0004_alerts, 0005_alert_numbers, 0006_settings, 0007_targets\n"
+        "hint: kpistream ddl apply",
     ):
         ddl.check(store)
 
@@ -64,4 +68,5 @@ def test_empty_store_has_everything_pending(connect: Callable[[], Store]) -> Non
         store.command("DROP TABLE kpi_schema_versions")
 
         names = ["0001_panes", "0002_facts", "0003_roster", "0004_alerts", "0005_alert_numbers"]
+        names += ["0006_settings", "0007_targets"]
         assert [file.name for file in ddl.pending(store)] == names

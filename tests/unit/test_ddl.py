@@ -18,6 +18,8 @@ TABLES = {
     "0002_facts": ("kpi_facts", tables.FACT_COLUMNS),
     "0003_roster": ("kpi_roster", tables.ROSTER_COLUMNS),
     "0004_alerts": ("kpi_alerts", tables.ALERT_COLUMNS),
+    "0006_settings": ("kpi_settings", tables.SETTINGS_COLUMNS),
+    "0007_targets": ("kpi_targets", tables.TARGET_COLUMNS),
 }
 
 
