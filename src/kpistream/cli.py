@@ -305,7 +305,7 @@ def ddl_apply(store: str | None) -> None:
 @click.option("--map", "map_file", metavar="MAP.yaml", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--zone", help="IANA zone of local times; stands above the mapping's own.")
 @click.option("--tenant", default="default", show_default=True, help="Tenant of rows that name none.")
-@click.option("--settings", metavar="DIR", help="Roster: aliases become agent ids.")
+@click.option("--settings", metavar="DIR", help="Roster for aliases; else the version in force.")
 @click.option("--json", "as_json", is_flag=True, help="Print the account as JSON.")
 @_broker
 def load(broker: str | None, **options: Any) -> None:

@@ -6,6 +6,7 @@ Tables go to stdout, talk to stderr. A command returns its exit code where that 
 import json
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Final
@@ -25,7 +26,7 @@ from kpistream.core.settings import Settings
 from kpistream.core.validation import validate_lines
 from kpistream.core.windows import zone_of_name
 from kpistream.errors import ConfigError
-from kpistream.following import settings_asked_with
+from kpistream.following import settings_asked_with, settings_of_entry
 from kpistream.history import ddl, queries, render
 from kpistream.history.reports import Question, report_agents, report_json
 from kpistream.history.store import open_store
@@ -288,8 +289,9 @@ def ddl_apply_command(config: Config) -> None:
 
 async def load_command(config: Config, *, settings: str | None, as_json: bool, **options: Any) -> None:
     """`kpistream load`."""
-    files = _files(options, _settings(settings).roster)
+    files = _files(options, Roster())  # what is wrong with the options is said before anything is asked
     await check_log(config)
+    files = replace(files, resolve=(await settings_of_entry(settings, config)).roster.resolve)
     with Bar() as bar:
         result = await load_files(config, files, bar)
     if as_json:
@@ -307,7 +309,7 @@ async def check_log(config: Config) -> None:
         there = await log_admin.partition_counts(admin)
     finally:
         await admin.close()
-    missing = [name for name in (topics.events, topics.dead_letters) if name not in there]
+    missing = [name for name in (topics.events, topics.dead_letters, topics.settings) if name not in there]
     if missing:
         raise ConfigError([f"topic {name!r} is missing (make it with `kpistream topics apply`)" for name in missing])
 

@@ -14,7 +14,7 @@ from kpistream.core.settings import Settings, read_settings
 from kpistream.core.versions import Rejected, Version, VersionLog
 from kpistream.history.keeping import LOG, Directory, SettingsKeeper, settings_in_force
 from kpistream.history.store import Store
-from kpistream.log.settings_versions import Follower, log_rejected
+from kpistream.log.settings_versions import Follower, log_rejected, read_versions
 from kpistream.log.topics import Topics
 from kpistream.metrics import SettingsMetrics
 
@@ -88,9 +88,23 @@ def settings_asked_with(store: Store, named: str | None, config: Config) -> Sett
     kept = settings_in_force(store) if named is None else None
     if kept is not None and (kept.kept_in == LOG or not config.settings):
         return read_settings(kept.texts)
-    if not config.settings:
-        return Settings()
-    return read_settings(yaml_files(config.settings) | csv_files(config.settings))
+    return _of_directory(named or config.settings)
+
+
+async def settings_of_entry(named: str | None, config: Config) -> Settings:
+    """The settings by which aliases are resolved where events enter. Raises ConfigError when they cannot be read.
+
+    Those of a directory that is named on the command line, else the version in force, else those of KPISTREAM_SETTINGS.
+    """
+    topic = Topics(config.topic_prefix).settings
+    version = None if named else await asyncio.to_thread((await read_versions(config.connection(), topic)).newest)
+    if version is not None:
+        return version.settings
+    return _of_directory(named or config.settings)
+
+
+def _of_directory(directory: str) -> Settings:
+    return read_settings(yaml_files(directory) | csv_files(directory)) if directory else Settings()
 
 
 async def beside(work: Coroutine[Any, Any, None], companion: Coroutine[Any, Any, None]) -> None:

@@ -19,6 +19,7 @@ from kpistream.core.absence_entries import Entry, entry_of, tenant_of, with_reas
 from kpistream.core.patterns import Absence
 from kpistream.core.roster import ALWAYS_FROM_MS, ALWAYS_TO_MS, Roster
 from kpistream.core.settings import Settings, read_settings
+from kpistream.core.settings_values import label
 from kpistream.core.versions import ABSENCE_FILE, Manifest, Rejected, Version, VersionLog
 from kpistream.errors import ConfigError
 
@@ -27,11 +28,17 @@ _HASH_SHOWN: Final = 12
 
 
 def _note(options: Mapping[str, Any]) -> Note:
+    for name in ("by", "message"):
+        try:
+            label(options[name] or "-")
+        except ValueError as error:
+            raise click.UsageError(f"--{name}: {error}") from error
     return Note(service.clocks().now_ms(), options["by"], options["message"])
 
 
 async def apply_command(config: Config, directory: str, *, dry_run: bool, **options: Any) -> int:
     """`kpistream apply`."""
+    note = _note(options)
     log = await applying.versions_of(config)
     try:
         prepared = applying.prepare(log, directory)
@@ -48,7 +55,7 @@ async def apply_command(config: Config, directory: str, *, dry_run: bool, **opti
     if dry_run:
         click.echo("dry run: nothing published", err=True)
         return 0
-    number = await applying.publish(config, prepared, _note(options))
+    number = await applying.publish(config, prepared, note)
     click.echo(f"version {number} is published", err=True)
     return 0
 

@@ -142,6 +142,26 @@ def test_absences_by_command_stay_when_a_directory_is_applied(kafka: Broker, tmp
         assert removed.stdout == "acme: ann: no longer absent from 2127-03-05 to 2127-03-06 (ill)\n"
 
 
+def test_aliases_of_the_version_in_force_hold_where_events_enter(kafka: Broker, tmp_path: Path) -> None:
+    event = {
+        "type": "deal.closed",
+        "tenant": "acme",
+        "source": "crm",
+        "event_id": "1",
+        "agent_id": "4711",
+        "outcome": "lost",
+        "closed_at": "2026-11-24T09:05:00Z",
+    }
+    (tmp_path / "deals.jsonl").write_text(json.dumps(event) + "\n")
+    with System(kafka, tmp_path, settings=directory(tmp_path / "local")) as system:
+        aliased = ROSTER.replace("ann: {team: north}", 'ann: {team: north, aliases: {crm: "4711"}}')
+        system.run("apply", str(directory(tmp_path / "settings", roster=aliased)))
+
+        system.run("load", str(tmp_path / "deals.jsonl"), "--as", "canonical")
+
+        assert [json.loads(message.value())["agent_id"] for message in system.read("events")] == ["ann"]
+
+
 def test_absences_that_are_added_at_the_same_time_are_all_there(kafka: Broker, tmp_path: Path) -> None:
     with System(kafka, tmp_path) as system:
         system.run("apply", str(directory(tmp_path / "settings")))

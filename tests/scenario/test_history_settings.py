@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from kpistream.config import Config
 from kpistream.core.settings import read_settings
 from kpistream.core.versions import Draft, VersionLog, records
+from kpistream.following import settings_asked_with
 from kpistream.history.keeping import Directory, SettingsKeeper, settings_in_force
 from kpistream.history.store import Store
 
@@ -113,3 +115,23 @@ def test_store_of_an_earlier_release_has_no_settings(store: Store) -> None:
     store.command("DROP TABLE kpi_settings")
 
     assert settings_in_force(store) is None
+
+
+def test_history_is_asked_with_a_named_directory_then_the_log_then_the_environment(
+    store: Store, tmp_path: Path
+) -> None:
+    def names(named: str | None, environment: str) -> str:
+        people = settings_asked_with(store, named, Config(settings=environment)).roster.tenant("acme").people
+        return ",".join(dated.value for person in people.values() for dated in person.names)
+
+    for name in ("Named", "Around"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "roster.yaml").write_text(ROSTER.replace("Ann", name))
+    named, around = str(tmp_path / "Named"), str(tmp_path / "Around")
+    assert [names(None, ""), names(None, around), names(named, around)] == ["", "Around", "Named"]
+
+    SettingsKeeper(VersionLog(), 0, Directory(FILES, read_settings(FILES), 1)).write(store)
+    assert [names(None, ""), names(None, around), names(named, "")] == ["Ann", "Around", "Named"]
+
+    SettingsKeeper(log_of({"roster.yaml": ROSTER.replace("Ann", "Logged")}), 1).write(store)
+    assert [names(None, ""), names(None, around), names(named, around)] == ["Logged", "Logged", "Named"]

@@ -8,6 +8,7 @@ from kpistream.core.measures import CALLS, TALK_SQ_MS2
 from kpistream.core.panes import PaneSum
 from kpistream.core.placing import Place
 from kpistream.core.settings import Settings, read_settings
+from kpistream.core.settings_changes import touched
 from kpistream.core.tallies import pack_tally
 from kpistream.stream.flush import sum_record
 from kpistream.stream.teams import TeamSums
@@ -87,6 +88,10 @@ def filled(settings: Settings) -> TeamSums:
     return sums
 
 
+def adopt(sums: TeamSums, old: Settings, new: Settings) -> None:
+    sums.adopt(new, touched(old, new).everybody, old.roster.placed_otherwise(new.roster))
+
+
 def standing(sums: TeamSums) -> dict[str, dict[int, dict[int, int]]]:
     """The sums that are not empty."""
     found = {key: {start: tally for start, tally in panes.items() if tally} for key, panes in sums.panes.items()}
@@ -99,7 +104,7 @@ def test_back_dated_move_changes_both_teams_to_what_a_fresh_worker_has() -> None
     sums = filled(before)
     sums.changed.clear()
 
-    sums.adopt(after)
+    adopt(sums, before, after)
     assert sums.replace()
 
     assert standing(sums) == standing(filled(after)) != standing(filled(before))
@@ -115,9 +120,9 @@ def test_nothing_is_shown_of_teams_while_they_stand_between_two_rosters(monkeypa
     sums.bench.load([])
     assert len(sums.look(now_ms)[0]) > 0
 
-    sums.adopt(between)
+    adopt(sums, before, between)
     assert (sums.look(now_ms), sums.behind) == (([], []), True)
-    sums.adopt(after)
+    adopt(sums, between, after)
     put(sums, "cho", STARTS[0], 6, {CALLS: 1000})
     put(sums, "ada", STARTS[0], 6, {CALLS: 2000})
     put(sums, "dan", STARTS[0], 6, {CALLS: 3000})

@@ -100,13 +100,15 @@ class TeamSums:
         add(self.panes.setdefault(key, {}).setdefault(start_ms, {}), change)
         self.changed.add((key, start_ms))
 
-    def adopt(self, settings: Settings) -> None:
-        """Run by other settings from the next look on; panes of those who moved are placed anew by `replace`."""
-        before, who = self._settings.roster, touched(self._settings, settings)
-        for key in before.placed_otherwise(settings.roster):
-            self._moving.setdefault(key, before)
+    def adopt(self, settings: Settings, everybody: bool, moved: Iterable[str]) -> None:
+        """Run by other settings from the next look on; panes of those who `moved` are placed anew by `replace`.
+
+        `everybody`: the settings are about more than single agents.
+        """
+        for key in moved:
+            self._moving.setdefault(key, self._settings.roster)
         self._settings, self._swept_pane = settings, -1
-        self.show.adopt(settings, self._window, Touched(who.everybody))
+        self.show.adopt(settings, self._window, Touched(everybody))
 
     def replace(self) -> bool:
         """Place some of the panes of those who moved into the teams of the roster; True when none is left.
@@ -273,11 +275,13 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def adopt(self, settings: Settings) -> None:
         """Run by other settings from the next look on."""
-        if touched(self._settings, settings).everybody:
+        everybody = touched(self._settings, settings).everybody
+        moved = self._settings.roster.placed_otherwise(settings.roster)
+        if everybody:
             self._ports.metrics.team_kpi.clear()  # a team may be gone; those that are there are shown again
         self._settings = settings
         for sums in self._sums.values():
-            sums.adopt(settings)
+            sums.adopt(settings, everybody, moved)
 
     @property
     def behind(self) -> bool:
