@@ -105,7 +105,7 @@ def test_back_dated_move_changes_both_teams_to_what_a_fresh_worker_has() -> None
     sums.changed.clear()
 
     adopt(sums, before, after)
-    assert sums.replace()
+    assert sums.replace(100)
 
     assert standing(sums) == standing(filled(after)) != standing(filled(before))
     moved = {start for start in STARTS if start >= DAY_MS}

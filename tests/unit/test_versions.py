@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from kpistream.core import versions as v
+from kpistream.core.settings import read_settings
 from kpistream.core.versions import Draft, VersionLog
 from kpistream.errors import ConfigError
 
@@ -148,3 +149,18 @@ def test_compaction_that_moves_a_text_behind_the_first_version_that_has_it_chang
     log = log_of(first, targets, second, roster)
 
     assert log.version(1).texts == {"roster.yaml": ROSTER}
+
+
+def test_texts_that_stay_are_read_as_if_they_were_new() -> None:
+    more = {**BOTH, v.ABSENCE_FILE: "absences:\n  - {agent: ann, date: 2026-11-27}\n"}
+    wrong = {**more, "roster.yaml": ROSTER + "zone: Mars\n"}
+    log = VersionLog()
+    for offset, (number, texts) in enumerate(enumerate((BOTH, more, wrong, more, BOTH), 1)):
+        for key, value in written(number, texts, known=log):
+            log.put(offset, key, value)
+
+    for number, texts in ((1, BOTH), (2, more), (4, more), (5, BOTH)):
+        assert log.version(number).settings == read_settings(texts)
+        for _ in range(2):
+            with pytest.raises(ConfigError, match=r"roster\.yaml:5 zone: unknown time zone"):
+                log.version(3)

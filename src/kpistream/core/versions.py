@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from kpistream.core.settings import Settings, read_settings
+from kpistream.core.yaml_nodes import ParsedTexts
 from kpistream.errors import ConfigError
 
 FORMAT: Final = 1
@@ -139,6 +140,8 @@ class VersionLog:
         self._first: dict[int, tuple[bytes, bytes]] = {}
         """Key and value of the record that stands, by number."""
         self._parts: dict[str, dict[int, bytes]] = {}
+        self._parsed = ParsedTexts()
+        """Those of the version that was read last: the next one has most of them."""
         self.next_offset = 0
         self.rejected: dict[int, Rejected] = {}
         """Versions that were looked at and cannot be read."""
@@ -197,7 +200,9 @@ class VersionLog:
         """A version, read and checked. Raises ConfigError with everything that is wrong with it."""
         manifest = self.manifest(number)
         texts = self._texts(manifest)
-        return Version(manifest, texts, read_settings(texts))
+        settings = read_settings(texts, self._parsed)
+        self._parsed.keep(texts)
+        return Version(manifest, texts, settings)
 
     def manifest(self, number: int) -> Manifest:
         """What the record of a version says. Raises ConfigError when there is none that this release can read."""

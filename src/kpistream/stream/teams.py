@@ -110,12 +110,12 @@ class TeamSums:
         self._settings, self._swept_pane = settings, -1
         self.show.adopt(settings, self._window, Touched(everybody))
 
-    def replace(self) -> bool:
-        """Place some of the panes of those who moved into the teams of the roster; True when none is left.
+    def replace(self, panes: int) -> bool:
+        """Place about so many panes of those who moved into the teams of the roster; True when none is left.
 
         All panes of one agent at once: the sums are whole between two calls, whatever comes in between.
         """
-        left = REPLACED_A_LOOK
+        left = panes
         while self._moving and left > 0:
             key = next(iter(self._moving))
             left -= 1 + self._replace(key, self._moving.pop(key))
@@ -139,7 +139,7 @@ class TeamSums:
 
     def look(self, now_ms: int) -> tuple[list[Reading], list[Transition]]:
         """What may go out; nothing while teams stand between two rosters."""
-        if not self.replace():
+        if not self.replace(REPLACED_A_LOOK):
             return [], []
         changed, self.changed = self.changed, set()
         known = Known(self.complete_from_ms, self.next_offset >= self.catch_up_to)
