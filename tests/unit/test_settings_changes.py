@@ -89,9 +89,9 @@ def test_what_changes_of_a_tenant_its_teams_and_queues():
 
 def test_which_bound_changes_from_what_to_what():
     assert said("targets", "low: 2 m", "low: 90 s") == ["target talk: low 120 s -> 90 s"]
-    assert said("targets", "25 %", "20 %") == ["target connects: low 25 % -> 20 %"]
+    assert said("targets", "25 %", "20 %") == ["target connects: bound 25 % -> 20 %"]
     assert said("targets", "bound: 10}", "bound: 12, hold: 1 m}") == [
-        "target calls: low 10 -> 12",
+        "target calls: bound 10 -> 12",
         "target calls: hold_ms 0 -> 60000",
     ]
     assert said("targets", "name: talk", "name: talk-time") == [

@@ -18,7 +18,7 @@ from kpistream.core.patterns import Absence, Assignment
 from kpistream.core.roster import ALWAYS_FROM_MS, ALWAYS_TO_MS, Dated, Person, Tenant, at
 from kpistream.core.schedules import TenantSchedules
 from kpistream.core.settings import Settings
-from kpistream.core.targets import Target
+from kpistream.core.targets import Direction, Target
 from kpistream.core.windows import business_date, day_start_ms, zone_of_name
 
 _NOBODY: Final = Tenant("")
@@ -198,8 +198,10 @@ def _targets(old: Mapping[str, Target], new: Mapping[str, Target]) -> Iterator[s
             unit = BY_NAME[new[name].kpi].unit
             for field in msgspec.structs.fields(Target):
                 was, now = getattr(old[name], field.name), getattr(new[name], field.name)
+                band = Direction.BETWEEN in (old[name].direction, new[name].direction)
+                word = "bound" if field.name in ("low", "high") and not band else field.name
                 if was != now:
-                    yield f"target {name}: {field.name} {_in_unit(was, unit)} -> {_in_unit(now, unit)}"
+                    yield f"target {name}: {word} {_in_unit(was, unit)} -> {_in_unit(now, unit)}"
 
 
 def _bounds(target: Target) -> str:

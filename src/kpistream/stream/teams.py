@@ -40,8 +40,8 @@ _FETCH_S: Final = 0.2
 _SLICE: Final = 1000
 """Sums that are taken in in one go: about 10 ms, in which nothing else runs."""
 
-REPLACED_A_LOOK: Final = 2000
-"""Panes that one look places anew after somebody has moved, about 20 ms; a mover counts as one."""
+REPLACED_A_LOOK: Final = 1000
+"""Panes that one look places anew after somebody has moved, about 16 ms; a mover counts as one."""
 
 _Sum = tuple[str, str, int, bytes, list[int]]
 _decode: Final = msgspec.msgpack.Decoder(_Sum, strict=False).decode
