@@ -39,6 +39,7 @@ class Outcome(NamedTuple):
     number: int
     """The version that is in force now; the same when nothing was published."""
     changes: tuple[str, ...]
+    log: VersionLog
 
 
 class Prepared(NamedTuple):
@@ -132,11 +133,11 @@ async def change_absences(
         entries = kept_entries(before)
         wanted = change(list(entries), before.settings)
         if wanted == entries:
-            return Outcome(before.number, before.number, ())
+            return Outcome(before.number, before.number, (), log)
         texts = {**before.texts, ABSENCE_FILE: write_entries(wanted)}
         prepared = _prepared(log, before, texts, read_settings(texts))
         try:
-            return Outcome(before.number, await publish(config, prepared, note), prepared.changes)
+            return Outcome(before.number, await publish(config, prepared, note), prepared.changes, log)
         except _Beaten:
             if last == 1:
                 raise

@@ -222,6 +222,7 @@ async def _changed(config: Config, change: Any, note: Note) -> int:
         outcome = await applying.change_absences(config, change, note)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    _tell_rejected(outcome.log)
     if outcome.number == outcome.before:
         click.echo(f"nothing to change: version {outcome.number} says so already", err=True)
         return 0
@@ -233,7 +234,9 @@ async def _changed(config: Config, change: Any, note: Note) -> int:
 
 async def absence_list_command(config: Config, tenant: str | None, past: bool, as_json: bool) -> int:
     """`kpistream absence list`."""
-    version = (await applying.versions_of(config)).newest()
+    log = await applying.versions_of(config)
+    version = log.newest()
+    _tell_rejected(log)
     if version is None:
         click.echo(_NONE, err=True)
         return 1

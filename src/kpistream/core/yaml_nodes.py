@@ -85,7 +85,8 @@ class ParsedTexts:
 
     def keep(self, files: Mapping[str, str]) -> None:
         """Forget all texts but these, by file name."""
-        self._known = {key: node for key, node in self._known.items() if files.get(key[0]) == key[1]}
+        known = self._known.copy()  # another thread may be reading another version
+        self._known = {key: node for key, node in known.items() if files.get(key[0]) == key[1]}
 
 
 def _node(node: yaml.Node, key: str, faults: Faults, depth: int) -> Node:
