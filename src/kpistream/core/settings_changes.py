@@ -36,7 +36,7 @@ class Touched(NamedTuple):
 
 def touched(old: Settings, new: Settings) -> Touched:
     """Whom a change of the settings is about; cost follows the number of people."""
-    if old.targets != new.targets or old.roster.zone != new.roster.zone:
+    if old._replace(roster=new.roster, schedules=new.schedules) != new or old.roster.zone != new.roster.zone:
         return Touched(True)
     names = old.roster.tenants.keys() | new.roster.tenants.keys()
     keys: set[str] = set()
@@ -85,7 +85,8 @@ def changes(old: Settings, new: Settings) -> list[str]:
         if was != now:
             days = _Days.of((new if name in new.roster.tenants else old).roster.tenant(name))
             out += [f"{name}: {line}" for line in _schedules(was, now, days)]
-    return out
+    others = [name for name in Settings._fields if name not in ("roster", "targets", "schedules")]
+    return out + [f"{name}: changed" for name in others if getattr(old, name) != getattr(new, name)]
 
 
 @dataclass(frozen=True, slots=True)
