@@ -135,7 +135,7 @@ async def change_absences(
         if wanted == entries:
             return Outcome(before.number, before.number, (), log)
         texts = {**before.texts, ABSENCE_FILE: write_entries(wanted)}
-        prepared = _prepared(log, before, texts, read_settings(texts))
+        prepared = _prepared(log, before, texts, log.read(texts))
         try:
             return Outcome(before.number, await publish(config, prepared, note), prepared.changes, log)
         except _Beaten:

@@ -200,9 +200,13 @@ class VersionLog:
         """A version, read and checked. Raises ConfigError with everything that is wrong with it."""
         manifest = self.manifest(number)
         texts = self._texts(manifest)
+        return Version(manifest, texts, self.read(texts))
+
+    def read(self, texts: Mapping[str, str]) -> Settings:
+        """What texts by file name say; those that were read last are not parsed again. Raises ConfigError."""
         settings = read_settings(texts, self._parsed)
         self._parsed.keep(texts)
-        return Version(manifest, texts, settings)
+        return settings
 
     def manifest(self, number: int) -> Manifest:
         """What the record of a version says. Raises ConfigError when there is none that this release can read."""
