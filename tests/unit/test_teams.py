@@ -4,12 +4,14 @@ from itertools import product
 
 import pytest
 
+from kpistream.core.alerts import State
 from kpistream.core.measures import CALLS, TALK_SQ_MS2
 from kpistream.core.panes import PaneSum
 from kpistream.core.placing import Place
 from kpistream.core.settings import Settings, read_settings
 from kpistream.core.settings_changes import touched
 from kpistream.core.tallies import pack_tally
+from kpistream.core.targets import Why
 from kpistream.stream.flush import sum_record
 from kpistream.stream.teams import TeamSums
 
@@ -139,3 +141,24 @@ def test_nothing_is_shown_of_teams_while_they_stand_between_two_rosters(monkeypa
     put(fresh, "dan", STARTS[0], 6, {CALLS: 3000})
     assert standing(sums) == standing(fresh)
     assert "acme/team:unassigned" in standing(sums)
+
+
+def test_alert_of_a_team_whose_target_left_the_settings_is_suspended_at_the_next_look() -> None:
+    roster = "tenants:\n  acme:\n    teams: {north: {}}\n    people:\n      ada: {team: north}\n"
+    target = "targets:\n  - {name: busy, kpi: calls, window: rolling-60m, scope: team, bound: 9, team: north}\n"
+    before, after = read_settings({"r.yaml": roster, "t.yaml": target}), read_settings({"r.yaml": roster})
+    sums, now_ms = TeamSums(before, PANE), DAY_MS
+    sums.catch_up_to = 0
+    sums.bench.load([])
+    put(sums, "ada", DAY_MS, 5, {CALLS: 1})
+    assert [each.to_state for each in sums.look(now_ms)[1]] == [State.FIRING]
+
+    adopt(sums, before, after)
+    [suspended] = sums.look(now_ms + 1)[1]
+
+    assert (suspended.scope, suspended.to_state, suspended.reason) == (
+        "team:north",
+        State.SUSPENDED,
+        Why.NOT_COVERED,
+    )
+    assert sums.look(now_ms + 2)[1] == []
