@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 from prometheus_client import CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
 
 from kpistream.cli import cli
 from kpistream.config import Config
@@ -87,7 +88,7 @@ def metrics_page() -> str:
     for role, make in (("worker", WorkerMetrics), ("sink", SinkMetrics), ("review", ReviewMetrics)):
         registry = CollectorRegistry()
         metrics = make(registry)
-        labels = {m._name: m._labelnames for m in vars(metrics).values()}
+        labels = {m._name: m._labelnames for m in vars(metrics).values() if isinstance(m, MetricWrapperBase)}
         parts += [f"## {role}\n", "| metric | type | labels | meaning |", "| --- | --- | --- | --- |"]
         for family in registry.collect():
             name = family.name + ("_total" if family.type == "counter" else "")

@@ -20,6 +20,7 @@ from kpistream import config as configuration
 from kpistream.audit_verbs import audit, repair
 from kpistream.dlq import dlq
 from kpistream.errors import ConfigError, EventRejected, KpistreamError, SinkUnavailable
+from kpistream.settings_verbs import absence, apply, settings
 from kpistream.target_verbs import targets
 
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -144,7 +145,7 @@ def report() -> None:
 @click.option("--zone", default="UTC", show_default=True, help="IANA zone in which days and hours begin.")
 @click.option("--tenant", help="Only this tenant.")
 @click.option("--by", type=click.Choice(["day", "hour", "weekday", "queue", "campaign", "direction", "disposition"]))
-@click.option("--settings", metavar="DIR", help="Roster for display names.")
+@click.option("--settings", metavar="DIR", help="Roster for display names; else the version that history has.")
 @click.option("--json", "form", flag_value="json", help="JSON.")
 @click.option("--csv", "form", flag_value="csv", help="CSV.")
 def agents(**options: Any) -> None:
@@ -313,7 +314,7 @@ def ddl_apply(store: str | None) -> None:
 @click.option("--map", "map_file", metavar="MAP.yaml", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--zone", help="IANA zone of local times; stands above the mapping's own.")
 @click.option("--tenant", default="default", show_default=True, help="Tenant of rows that name none.")
-@click.option("--settings", metavar="DIR", help="Roster: aliases become agent ids.")
+@click.option("--settings", metavar="DIR", help="Roster for aliases; else the version in force.")
 @click.option("--json", "as_json", is_flag=True, help="Print the account as JSON.")
 @_broker
 def load(broker: str | None, **options: Any) -> None:
@@ -339,6 +340,9 @@ def check(directory: str) -> None:
 
 
 cli.add_command(targets)
+cli.add_command(apply)
+cli.add_command(settings)
+cli.add_command(absence)
 
 
 @cli.group(cls=_Ordered)
@@ -348,13 +352,13 @@ def roster() -> None:
 
 @roster.command("unknown")
 @_store
-@click.option("--settings", metavar="DIR", help="Roster and targets.")
+@click.option("--settings", metavar="DIR", help="Roster; else the version that history has.")
 @click.option("--json", "as_json", is_flag=True, help="JSON.")
 def roster_unknown(store: str | None, settings: str | None, as_json: bool) -> None:
     """Agents and tenants that events name and no settings know."""
     from kpistream import commands
 
-    commands.roster_unknown_command(_config(store=store, settings=settings), as_json)
+    commands.roster_unknown_command(_config(store=store, settings=settings), settings, as_json)
 
 
 @roster.command("merge", epilog="Example: kpistream roster merge pbx-17 ann --tenant acme --from 2026-11-01 --zone UTC")

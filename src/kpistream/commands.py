@@ -6,6 +6,7 @@ Tables go to stdout, talk to stderr. A command returns its exit code where that 
 import json
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Final
@@ -25,6 +26,7 @@ from kpistream.core.settings import Settings
 from kpistream.core.validation import validate_lines
 from kpistream.core.windows import zone_of_name
 from kpistream.errors import ConfigError
+from kpistream.following import settings_asked_with, settings_of_entry
 from kpistream.history import ddl, queries, render
 from kpistream.history.reports import Question, report_agents, report_json
 from kpistream.history.store import open_store
@@ -159,22 +161,17 @@ _VERDICT = ("line", "accepted", "reason", "detail", "hint", "unknown_fields")
 
 def report_command(*, store: str | None, settings: str | None, form: str | None, **options: Any) -> None:
     """`kpistream report agents`."""
-    location = service.load_config(store=store).store
-    if not location:
+    config = service.load_config(store=store, settings=settings)
+    if not config.store:
         raise click.UsageError("say where history is: --store URL|DIR")
     zone = options["zone"]
     zone_of_name(zone)
-    live = _settings(settings)
-    question = Question(
-        instant_ms(options["from_"], zone),
-        instant_ms(options["to"], zone),
-        zone,
-        options["tenant"],
-        options["by"],
-        live.roster.tenant(options["tenant"] or "default").limits,
-    )
-    with open_store(location) as history:
-        found = report_agents(history, question, _names(live.roster))
+    from_ms, to_ms = instant_ms(options["from_"], zone), instant_ms(options["to"], zone)
+    with open_store(config.store) as history:
+        roster = settings_asked_with(history, settings, config).roster
+        limits = roster.tenant(options["tenant"] or "default").limits
+        question = Question(from_ms, to_ms, zone, options["tenant"], options["by"], limits)
+        found = report_agents(history, question, _names(roster))
     if form is None and options["tenant"] is not None and not found.rows:
         click.echo(f'history holds nothing of tenant "{options["tenant"]}" in this span', err=True)
         return
@@ -185,7 +182,7 @@ def report_command(*, store: str | None, settings: str | None, form: str | None,
 def _names(roster: Roster) -> Any:
     def name(tenant: str, agent_id: str) -> str | None:
         person = roster.person(tenant, agent_id)
-        return None if person is None else person.names[-1].value
+        return person.names[-1].value if person is not None and person.names else None
 
     return name
 
@@ -292,8 +289,9 @@ def ddl_apply_command(config: Config) -> None:
 
 async def load_command(config: Config, *, settings: str | None, as_json: bool, **options: Any) -> None:
     """`kpistream load`."""
-    files = _files(options, _settings(settings).roster)
+    files = _files(options, Roster())  # what is wrong with the options is said before anything is asked
     await check_log(config)
+    files = replace(files, resolve=(await settings_of_entry(settings, config)).roster.resolve)
     with Bar() as bar:
         result = await load_files(config, files, bar)
     if as_json:
@@ -311,7 +309,7 @@ async def check_log(config: Config) -> None:
         there = await log_admin.partition_counts(admin)
     finally:
         await admin.close()
-    missing = [name for name in (topics.events, topics.dead_letters) if name not in there]
+    missing = [name for name in (topics.events, topics.dead_letters, topics.settings) if name not in there]
     if missing:
         raise ConfigError([f"topic {name!r} is missing (make it with `kpistream topics apply`)" for name in missing])
 
@@ -330,10 +328,10 @@ def check_command(directory: str) -> int:
     return 0
 
 
-def roster_unknown_command(config: Config, as_json: bool) -> None:
-    """`kpistream roster unknown`."""
-    roster = service.live_settings(config).roster
+def roster_unknown_command(config: Config, named: str | None, as_json: bool) -> None:
+    """`kpistream roster unknown`; `named`: the directory of the command line."""
     with open_store(config.store) as store:
+        roster = settings_asked_with(store, named, config).roster
         seen = [each for each in queries.agents_seen(store) if not roster.knows(each.tenant, each.agent_id)]
     rows = [
         {
@@ -348,7 +346,7 @@ def roster_unknown_command(config: Config, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
-    if not config.settings:
+    if not roster.tenants:
         click.echo("no settings are named, so nobody is known\nhint: --settings DIR, or KPISTREAM_SETTINGS", err=True)
     if not rows:
         click.echo("nobody is unknown", err=True)

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,7 +143,7 @@ async def _found(config: "Config", offset: int) -> "tuple[Letter | None, bool, L
 @click.option("--map", "map_file", metavar="MAP.yaml", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--as", "name", metavar="NAME", help="A packaged mapping instead of --map.")
 @click.option("--map-tenant", default="default", show_default=True, help="Tenant of mapped records that name none.")
-@click.option("--settings", metavar="DIR", help="Roster for --map: aliases become agent ids.")
+@click.option("--settings", metavar="DIR", help="Roster for --map, for aliases; else the version in force.")
 @click.option("--again", is_flag=True, help="Letters that were replayed before, too; no number changes twice.")
 @click.option("--dry-run", is_flag=True, help="Count only.")
 def replay(broker: str | None, as_json: bool, again: bool, dry_run: bool, **options: Any) -> None:
@@ -204,16 +205,17 @@ def _config(broker: str | None, settings: str | None = None) -> "Config":
 
 
 def _convert(config: "Config", options: dict[str, Any]) -> "Convert":
-    from kpistream import service
+    from kpistream.following import settings_of_entry
     from kpistream.sources.mapping import load_mapping
 
     if options["map_file"] and options["name"]:
         raise click.UsageError("say how to read the records by --as NAME or by --map MAP.yaml, not both")
     zone = click.get_current_context().get_parameter_source("zone")
     chosen = options["zone"] if zone is click.core.ParameterSource.COMMANDLINE else None
-    resolve = service.live_settings(config).roster.resolve
     mapping = load_mapping(options["name"] or options["map_file"])
-    return mapping.payloads(zone=chosen, tenant=options["map_tenant"], resolve=resolve)
+    convert = partial(mapping.payloads, zone=chosen, tenant=options["map_tenant"])
+    convert()  # what is wrong with the mapping is said before the broker is asked
+    return convert(resolve=_run(config, lambda: settings_of_entry(options["settings"], config)).roster.resolve)
 
 
 def _choice(options: dict[str, Any]) -> "Choice":

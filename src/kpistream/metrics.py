@@ -11,6 +11,18 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 _FLUSH_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
+class SettingsMetrics:
+    """What a role shows of the settings that it runs."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.version = Gauge(
+            "kpistream_settings_version", "Settings version that is run; 0: the local directory.", registry=registry
+        )
+        self.rejected = Counter(
+            "kpistream_settings_rejected_total", "Settings versions that could not be read.", registry=registry
+        )
+
+
 class WorkerMetrics:
     """What a worker shows."""
 
@@ -54,6 +66,7 @@ class WorkerMetrics:
         )
         self.alerts_firing = gauge("kpistream_alerts_firing", "Alerts that fire now.", ["tenant"])
         self.tick_seconds = histogram("kpistream_tick_seconds", "One pass of the ticker.")
+        self.settings = SettingsMetrics(registry)
 
 
 class SinkMetrics:
@@ -72,6 +85,7 @@ class SinkMetrics:
         self.lag = Gauge(
             "kpistream_sink_lag_records", "Records not yet committed.", ["topic", "partition"], registry=registry
         )
+        self.settings = SettingsMetrics(registry)
 
 
 class ReviewMetrics:
@@ -81,7 +95,7 @@ class ReviewMetrics:
         self.on = Gauge("kpistream_review_on", "1 while this process reviews, 0 while it stands by.", registry=registry)
         self.behind = Gauge(
             "kpistream_review_behind_seconds",
-            "Since history was whole last; nothing is judged meanwhile.",
+            "Since history was last whole: else nothing is judged.",
             registry=registry,
         )
         self.firing = Gauge(
@@ -92,3 +106,4 @@ class ReviewMetrics:
         self.round_seconds = Histogram(
             "kpistream_review_round_seconds", "One round of the review.", registry=registry, buckets=_FLUSH_BUCKETS
         )
+        self.settings = SettingsMetrics(registry)

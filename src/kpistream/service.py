@@ -19,20 +19,22 @@ from kpistream.config import Config
 from kpistream.core.partition import PartitionSettings
 from kpistream.core.refusals import Limits
 from kpistream.core.settings import Settings, read_settings
+from kpistream.core.versions import VersionLog
 from kpistream.endpoint import serve
 from kpistream.errors import ConfigError, KpistreamError
+from kpistream.following import Start, beside, keeper_of, kept_follower, review_follower, tell_settings
 from kpistream.health import LATE_LOOP_S, Health
-from kpistream.history import ddl, tables
+from kpistream.history import tables
 from kpistream.history.review import Review, ReviewSettings
 from kpistream.history.reviewing import Reviewing
 from kpistream.history.sink import Sink
 from kpistream.history.sink_settings import SinkSettings
 from kpistream.history.standing import StandingLimits
-from kpistream.history.store import Store, open_store
-from kpistream.history.writer import roster_insert
+from kpistream.history.store import open_store
 from kpistream.log import admin as log_admin
 from kpistream.log import continuity
 from kpistream.log.completeness import Way
+from kpistream.log.settings_versions import read_versions
 from kpistream.log.topics import Topics
 from kpistream.metrics import ReviewMetrics, SinkMetrics, WorkerMetrics
 from kpistream.stream.agents import Clocks, Worker, WorkerSettings
@@ -46,6 +48,7 @@ EXIT_FAILED = EXIT_STUCK
 _STOP_LIMIT_S = 10.0
 _START_HINT = "look at the brokers: one that accepts connections and answers nothing is paused, overloaded or no broker"
 _LOOP_HINT = "report the line that the main thread is at; restart the process"
+_TURN_HINT = "look at the brokers; restart the process, and report this if it comes again"
 _BEAT_S = 0.5
 
 
@@ -59,21 +62,25 @@ def clocks() -> Clocks:
     return Clocks(lambda: time.time_ns() // 1_000_000, time.monotonic)
 
 
-async def checked_start(config: Config) -> tuple[int, Settings]:
-    """Partitions of the events topic and the settings. Raises ConfigError with the faults of both."""
+async def checked_start(config: Config) -> Start:
+    """What a role begins with: settings of the log, else of the directory. Raises ConfigError with all faults."""
     faults: list[str] = []
-    settings, partitions = Settings(), 0
-    try:
-        settings = live_settings(config)
-    except ConfigError as error:
-        faults += error.faults
+    partitions, versions, version, settings = 0, VersionLog(), None, Settings()
     try:
         partitions = await checked_partitions(config)
+        await read_versions(config.connection(), Topics(config.topic_prefix).settings, versions)
+        version = await asyncio.to_thread(versions.newest)
+    except ConfigError as error:
+        faults += error.faults
+    texts: dict[str, str] = {}
+    try:
+        texts = live_files(config) if version is None else {}
+        settings = read_settings(texts) if version is None else version.settings
     except ConfigError as error:
         faults += error.faults
     if faults:
         raise ConfigError(faults)
-    return partitions, settings
+    return Start(partitions, settings, versions, version, texts)
 
 
 async def checked_partitions(config: Config, *, write: bool = True) -> int:
@@ -100,14 +107,20 @@ async def checked_partitions(config: Config, *, write: bool = True) -> int:
 
 def live_settings(config: Config) -> Settings:
     """What the settings directory holds; nothing without one. Raises ConfigError with all faults."""
+    return read_settings(live_files(config))
+
+
+def live_files(config: Config) -> dict[str, str]:
+    """The texts of the settings directory by path; none without one. Raises ConfigError when it holds no YAML file."""
     if not config.settings:
-        return Settings()
-    files = configuration.yaml_files(config.settings) | configuration.csv_files(config.settings)
-    return read_settings(files)
+        return {}
+    return configuration.yaml_files(config.settings) | configuration.csv_files(config.settings)
 
 
-def worker_settings(config: Config, partitions: int, live: Settings) -> WorkerSettings:
-    """What a worker of this configuration is told."""
+def worker_settings(
+    config: Config, partitions: int, live: Settings, versions: VersionLog | None = None, version: int = 0
+) -> WorkerSettings:
+    """What a worker of this configuration is told; with `versions` it follows those behind number `version`."""
     return WorkerSettings(
         app=AppSettings(
             config.broker,
@@ -133,6 +146,8 @@ def worker_settings(config: Config, partitions: int, live: Settings) -> WorkerSe
         watch_log=not config.embedded,
         refusals=Limits(config.bad_percent, config.bad_window, config.bad_consecutive, config.bad_stop),
         stall_timeout_s=config.stall_timeout_s,
+        versions=versions,
+        version=version,
     )
 
 
@@ -167,9 +182,10 @@ async def run_worker(config: Config) -> None:
     """The worker role: checks, then works until SIGTERM or SIGINT."""
     registry, health = CollectorRegistry(), Health("worker", time.monotonic)
     async with watched(health, config.loop_timeout_s):
-        partitions, settings = await _started(config, registry, health)
-        told = worker_settings(config, partitions, settings)
-        worker = Worker(told, clocks(), WorkerMetrics(registry), health)
+        start, metrics = await _started(config, registry, health), WorkerMetrics(registry)
+        tell_settings(config, start, metrics.settings)
+        told = worker_settings(config, start.partitions, start.settings, start.versions, start.number)
+        worker = Worker(told, clocks(), metrics, health)
         stop_on_signals(worker.stop)
         tame_collector()
         await worker.run()
@@ -181,11 +197,15 @@ async def run_sink(config: Config) -> None:
         raise ConfigError("KPISTREAM_STORE: the sink needs a ClickHouse URL or a directory")
     registry, health = CollectorRegistry(), Health("sink", time.monotonic)
     async with watched(health, config.loop_timeout_s):
-        partitions, settings = await _started(config, registry, health)
-        observer, told = SinkWatch(SinkMetrics(registry)), sink_settings(config, partitions)
-        sink = Sink(told, lambda: store_with_roster(config, settings), time.monotonic, observer, health)
+        start, metrics = await _started(config, registry, health), SinkMetrics(registry)
+        tell_settings(config, start, metrics.settings)
+        observer, told = SinkWatch(metrics), sink_settings(config, start.partitions)
+        sink = Sink(told, lambda: open_store(config.store), time.monotonic, observer, health)
+        sink.keeper = keeper_of(start, clocks().now_ms())
+        follower = kept_follower(config, start, sink.keeper, metrics.settings)
+        follower.turned = health.pulse("settings loop has not turned", _TURN_HINT, config.stall_timeout_s).beat
         stop_on_signals(sink.stop)
-        await sink.run()
+        await beside(sink.run(), follower.run())
 
 
 async def run_review(config: Config) -> None:
@@ -194,12 +214,15 @@ async def run_review(config: Config) -> None:
         raise ConfigError("KPISTREAM_STORE: the review needs a ClickHouse URL or a directory")
     registry, health = CollectorRegistry(), Health("review", time.monotonic)
     async with watched(health, config.loop_timeout_s):
-        partitions, settings = await _started(config, registry, health)
-        reviewing, told = Reviewing(settings, config.pane_ms), review_settings(config, partitions)
+        start = await _started(config, registry, health)
+        metrics = ReviewMetrics(registry)
+        tell_settings(config, start, metrics.settings)
+        reviewing, told = Reviewing(start.settings, config.pane_ms), review_settings(config, start.partitions)
         review = Review(told, reviewing, lambda: open_store(config.store), clocks().now_ms, health)
-        review.observer = ReviewWatch(ReviewMetrics(registry))
+        review.observer = ReviewWatch(metrics)
         stop_on_signals(review.stop)
-        await review.run()
+        follower = review_follower(config, start, review, metrics.settings)
+        await beside(review.run(), follower.run())
 
 
 def review_settings(config: Config, partitions: int) -> ReviewSettings:
@@ -217,12 +240,12 @@ def review_settings(config: Config, partitions: int) -> ReviewSettings:
     )
 
 
-async def _started(config: Config, registry: CollectorRegistry, health: Health) -> tuple[int, Settings]:
+async def _started(config: Config, registry: CollectorRegistry, health: Health) -> Start:
     """What `checked_start` says, with the endpoint open from before the checks on. Raises ConfigError."""
     starting = health.pulse("start checks are not done", _START_HINT, config.stall_timeout_s, unready_after_s=0.0)
     starting.beat()
     faults: list[str] = []
-    checked = (0, Settings())
+    checked: Start | None = None
     try:
         if config.metrics_port >= 0:
             port = serve(registry, health, config.metrics_host, config.metrics_port)
@@ -233,23 +256,10 @@ async def _started(config: Config, registry: CollectorRegistry, health: Health) 
         checked = await checked_start(config)
     except ConfigError as error:
         faults += error.faults
-    if faults:
+    if faults or checked is None:
         raise ConfigError(faults)
     asyncio.get_running_loop().call_soon(starting.rest)  # the role has begun its own pulses by then
     return checked
-
-
-def store_with_roster(config: Config, settings: Settings) -> Store:
-    """The opened store, with the roster as it is now in `kpi_roster`. Raises SinkUnavailable during an outage."""
-    store = open_store(config.store)
-    try:
-        ddl.check(store)
-        if settings.roster.tenants:
-            store.insert(roster_insert(time.time_ns() // 1_000_000, settings.roster))
-    except BaseException:
-        store.close()
-        raise
-    return store
 
 
 class SinkWatch:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -56,10 +57,12 @@ def call(number: int, agent: str | None, revision: int = 0, left: str | None = N
     return Sent(key.encode(), json.dumps(event).encode())
 
 
-def calls_shown(system: System) -> dict[str, tuple[int, int]]:
-    """Calls and talk seconds of each scope over the last hour, as the newest reading shows them."""
+def calls_shown(system: System, since: Mapping[int, int] | None = None) -> dict[str, tuple[int, int]]:
+    """Calls and talk seconds of each scope over the last hour, as the newest reading (from these offsets on) shows."""
     newest: dict[str, tuple[int, int]] = {}
     for message in system.read("readings"):
+        if message.offset() < (since or {}).get(message.partition(), 0):
+            continue
         reading = json.loads(message.value())
         if reading["window"] == "rolling-60m" and not reading["provisional"]:
             measures = reading["measures"]

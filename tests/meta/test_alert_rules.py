@@ -17,10 +17,10 @@ FILES = sorted(path for path in RULES.glob("*.yml") if not path.name.endswith(".
 
 def exported() -> set[str]:
     """Names that the roles export."""
-    registry = CollectorRegistry()
-    WorkerMetrics(registry), SinkMetrics(registry), ReviewMetrics(registry)
+    roles = CollectorRegistry(), CollectorRegistry(), CollectorRegistry()
+    WorkerMetrics(roles[0]), SinkMetrics(roles[1]), ReviewMetrics(roles[2])
     names = set()
-    for family in registry.collect():
+    for family in (family for registry in roles for family in registry.collect()):
         ends = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(family.type, ("",))
         names |= {family.name + end for end in ends}
     return names

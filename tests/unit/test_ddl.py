@@ -19,6 +19,8 @@ TABLES = {
     "0003_roster": ("kpi_roster", tables.ROSTER_COLUMNS),
     "0004_alerts": ("kpi_alerts", tables.ALERT_COLUMNS),
     "0006_results": ("kpi_results", tables.RESULT_COLUMNS),
+    "0007_settings": ("kpi_settings", tables.SETTINGS_COLUMNS),
+    "0008_targets": ("kpi_targets", tables.TARGET_COLUMNS),
 }
 
 

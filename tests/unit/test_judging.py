@@ -6,11 +6,13 @@ from kpistream.core.alerts import State, Subject, encode_transition
 from kpistream.core.measures import CONNECTED, TALK_MS
 from kpistream.core.readings import About
 from kpistream.core.settings import read_settings
+from kpistream.core.settings_changes import Touched
 from kpistream.core.tallies import NOTHING, pack_tally
 from kpistream.core.targets import Why
-from kpistream.core.windows import MINUTE_MS, rolling
+from kpistream.core.windows import LIVE_WINDOWS, MINUTE_MS, rolling
 from kpistream.stream.judging import AGENT_KINDS, TEAM_KINDS, Bench
 from kpistream.stream.live import LiveWindows
+from kpistream.stream.showing import Known, Show
 
 PANE_MS = 5 * MINUTE_MS
 NOW_MS = 1_772_625_600_000
@@ -108,3 +110,76 @@ def test_alerts_at_rest_of_others_and_of_nobody_are_not_handed_out():
     assert bench(log=log + [encode_transition(transition) for transition in suspended]).left_standing(NOW_MS) == []
     assert bench(log=log, kinds=TEAM_KINDS).left_standing(NOW_MS) == []
     assert bench(log=log, team="south").left_standing(NOW_MS) == [], "no target covers it: the sweep suspends it"
+
+
+def with_targets(*targets):
+    roster = "tenants: {acme: {teams: {north: {}, south: {}}, people: {ann: {team: north}, bob: {team: north}}}}\n"
+    return read_settings({"settings.yaml": roster + "".join(("targets:\n", *targets) if targets else ())})
+
+
+TALK = "  - {name: talk, kpi: average_talk_time, window: rolling-15m, low: 1 m, high: 5 m, tenant: acme}\n"
+OTHER = "  - {name: other, kpi: calls, window: rolling-15m, bound: 1}\n"
+
+
+def test_target_that_has_left_the_settings_suspends_its_alert_while_running_and_after_a_restart():
+    log = [encode_transition(transition) for transition in fired()]
+    running = bench(log=log)
+
+    running.adopt(with_targets(OTHER))
+    [suspended] = running.sweep(live_of(400_000), NOW_MS + 1)
+
+    restarted = Bench(with_targets(OTHER), lambda key, now_ms: About("acme", "agent:ann", "north", "Ann"), AGENT_KINDS)
+    restarted.load(log)
+    assert restarted.sweep(live_of(400_000), NOW_MS + 1) == [suspended]
+    assert (suspended.to_state, suspended.reason, suspended.sequence) == (State.SUSPENDED, Why.NOT_COVERED, 2)
+    assert (suspended.low, suspended.high, suspended.kpi) == (60_000.0, 300_000.0, "average_talk_time")
+    assert running.sweep(live_of(400_000), NOW_MS + 2) == []
+
+
+def test_target_that_stays_keeps_its_alert_and_is_judged_by_its_new_bound():
+    judge, live, slots = bench(), live_of(400_000), [("acme/agent:ann", "rolling-15m")]
+    judge.look(live, slots, NOW_MS, 0)
+
+    judge.adopt(with_targets(TALK, OTHER))
+    assert [each.target for each in judge.look(live, slots, NOW_MS + 1, 0)[1]] == ["other"], "talk fires already"
+    judge.adopt(with_targets(TALK.replace("5 m", "10 m"), OTHER))
+    [over] = judge.look(live, slots, NOW_MS + 2, 0)[1]
+
+    assert (over.from_state, over.to_state, over.sequence, over.high) == (State.FIRING, State.OK, 2, 600_000.0)
+
+
+def test_a_target_that_comes_back_meets_the_state_that_it_was_left_in():
+    judge, live, slots = bench(), live_of(400_000), [("acme/agent:ann", "rolling-15m")]
+    judge.look(live, slots, NOW_MS, 0)
+    judge.adopt(with_targets())
+    judge.sweep(live, NOW_MS + 1)
+
+    judge.adopt(with_targets(TALK))
+    [again] = judge.look(live, slots, NOW_MS + 2, 0)[1]
+
+    assert (again.from_state, again.to_state, again.sequence) == (State.SUSPENDED, State.FIRING, 3)
+
+
+def test_whom_a_version_is_about_is_shown_before_everybody_else():
+    settings = with_targets(TALK)
+    panes = {NOW_MS: pack_tally({CONNECTED: 1, TALK_MS: 100_000})}
+    source = SimpleNamespace(starts_of=lambda key: panes, packed_at=lambda key, start_ms: panes.get(start_ms, NOTHING))
+
+    def window(key, name, now_ms):
+        return rolling(now_ms, 15 * MINUTE_MS, PANE_MS)
+
+    def about(key, now_ms):
+        return About("acme", key.partition("/")[2], "north", key)
+
+    show = Show(LiveWindows(PANE_MS, window), Bench(settings, about, AGENT_KINDS))
+    show.bench.load([])
+    changed = [(f"acme/agent:{agent}", NOW_MS) for agent in ("ann", "bob", "cho")]
+    shown, _ = show.look(NOW_MS, changed, source, Known(0, True))
+    assert len(shown) == 9
+    assert show.look(NOW_MS + 1, [], source, Known(0, True)) == ([], [])
+
+    show.adopt(settings, window, Touched(False, frozenset({"acme/agent:bob", "acme/agent:dan"})))
+    shown, _ = show.look(NOW_MS + 2, [], source, Known(0, True))
+    assert [(each.scope, each.window) for each in shown] == [("agent:bob", name) for name in LIVE_WINDOWS]
+    show.adopt(settings, window, Touched(True))
+    assert len(show.look(NOW_MS + 3, [], source, Known(0, True))[0]) == 9

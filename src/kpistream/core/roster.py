@@ -193,6 +193,28 @@ class Roster:
         """True when the agent is in the settings, at whatever time."""
         return self.person(tenant, agent_id) is not None
 
+    def placed_otherwise(self, other: "Roster") -> list[str]:
+        """Keys (`tenant/scope`) of agents, queues and campaigns whose team may be another one at some time."""
+        out: list[str] = []
+        for name in self.tenants.keys() | other.tenants.keys():
+            mine, theirs = self.tenant(name), other.tenant(name)
+            for kind, held, others in (
+                ("agent", mine.people, theirs.people),
+                ("queue", mine.queues, theirs.queues),
+                ("campaign", mine.campaigns, theirs.campaigns),
+            ):
+                out += [
+                    f"{name}/{kind}:{each}"
+                    for each in sorted(held.keys() | others.keys())
+                    if _placing(held.get(each)) != _placing(others.get(each))
+                ]
+        return out
+
     def members(self, tenant: str, team: str, at_ms: int) -> list[str]:
         """Agent ids of a team at an instant, sorted."""
         return sorted(agent for agent in self.tenant(tenant).people if self.team_of(tenant, agent, at_ms) == team)
+
+
+def _placing(held: "Person | tuple[Dated, ...] | None") -> object:
+    """What decides about teams: of a person, or of a queue or campaign."""
+    return (held.teams, held.active) if isinstance(held, Person) else held

@@ -26,7 +26,7 @@ from kpistream.core.settings_dates import Calendar, span
 from kpistream.core.settings_values import clock_min, duration_ms, identifier, label, zone_name
 from kpistream.core.target_settings import read_targets
 from kpistream.core.targets import Target
-from kpistream.core.yaml_nodes import Faults, Node, Section, parse
+from kpistream.core.yaml_nodes import Faults, Node, ParsedTexts, Section
 from kpistream.errors import ConfigError
 
 _AGENT_ID_LIMIT = 128
@@ -40,10 +40,10 @@ class Settings(NamedTuple):
     schedules: Schedules = Schedules()
 
 
-def read_settings(files: Mapping[str, str]) -> Settings:
+def read_settings(files: Mapping[str, str], texts: ParsedTexts | None = None) -> Settings:
     """The settings in YAML texts by file name; what a file holds is said by its keys, not by its name.
 
-    A CSV text (`*.csv`) holds shifts, and is read when one of the others names it.
+    A CSV text (`*.csv`) holds shifts, and is read when one of the others names it. `texts` may know some of them.
 
     Raises: ConfigError with every fault of every file.
     """
@@ -55,7 +55,7 @@ def read_settings(files: Mapping[str, str]) -> Settings:
             continue
         faults = Faults(name)
         try:
-            opened.append((faults, Section(parse(text, faults), faults)))
+            opened.append((faults, Section((texts or ParsedTexts()).parse(text, faults), faults)))
         except ConfigError as error:
             facts += error.faults
     zone, tenants = DEFAULT_ZONE, dict[str, Tenant]()

@@ -4,7 +4,7 @@ Scalars stay the text that was written: `no`, `0010` and `NO_SERVER` mean themse
 number. Anchors work; merge keys and tags do not.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import NamedTuple, TypeVar
 
@@ -66,6 +66,27 @@ def parse(text: str, faults: Faults) -> Node:
     if root is None:
         raise ConfigError(f"{faults.file}:1 yaml: the file is empty")
     return _node(root, "", faults, 0)
+
+
+class ParsedTexts:
+    """Documents of texts that were read before: parsing takes four fifths of reading settings, and most texts stay."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], Node] = {}
+
+    def parse(self, text: str, faults: Faults) -> Node:
+        """As `parse`; a text that had a fault is parsed again."""
+        known = self._known.get((faults.file, text))
+        if known is None:
+            known = parse(text, faults)
+            if not faults.facts:
+                self._known[faults.file, text] = known
+        return known
+
+    def keep(self, files: Mapping[str, str]) -> None:
+        """Forget all texts but these, by file name."""
+        known = self._known.copy()  # another thread may be reading another version
+        self._known = {key: node for key, node in known.items() if files.get(key[0]) == key[1]}
 
 
 def _node(node: yaml.Node, key: str, faults: Faults, depth: int) -> Node:

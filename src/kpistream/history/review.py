@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 from kpistream.core.alerts import Subject, Transition, alert_key, decode_transition, encode_transition
 from kpistream.core.results import Result, encode_result, result_key, same
 from kpistream.core.roster import Tenant
+from kpistream.core.settings import Settings
 from kpistream.core.targets import CATCHING_UP, HISTORY_UNREACHABLE, Judgement
 from kpistream.errors import SinkUnavailable
 from kpistream.health import Health
@@ -95,6 +96,8 @@ class Review:
         self.settings = settings
         self.observer: ReviewObserver | None = None
         self._reviewing = reviewing
+        self._next: Reviewing | None = None
+        """By other settings; it takes over at the next round, which begins as a turn does."""
         self._connect = connect
         self._now_ms = now_ms
         self._health = health
@@ -125,6 +128,10 @@ class Review:
         """When, after history was whole last, the log says next that it is not."""
         self._lag.rest()
         self._completeness.forget()
+
+    def adopt(self, settings: Settings) -> None:
+        """Judge by other settings, from the next round on."""
+        self._next = Reviewing(settings, self._reviewing.pane_ms)
 
     def stop(self) -> None:
         """End after the piece that is being worked on."""
@@ -174,7 +181,8 @@ class Review:
     # ---- a round
 
     async def _work(self, now_ms: int) -> None:
-        if self._turn.number != self._turn_number:
+        if self._turn.number != self._turn_number or self._next is not None:
+            self._reviewing, self._next = self._next or self._reviewing, None
             self._forget(now_ms)
             self._turn_number = self._turn.number
         due = [name for name in (*self._reviewing.judged, _RESULTS) if self._due_ms.get(name, 0) <= now_ms]

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
@@ -25,7 +24,9 @@ from kpistream.errors import ConfigError
 from kpistream.health import Health
 from kpistream.history import ddl, writer
 from kpistream.history.appending import appends
+from kpistream.history.consuming import POLL_MS, Listener, make_consumer
 from kpistream.history.holding import hold_back
+from kpistream.history.keeping import SettingsKeeper
 from kpistream.history.progress import Progress, SinkObserver, Unobserved
 from kpistream.history.retrying import Backoff, Retrying
 from kpistream.history.shards import UNREAD, Shard
@@ -35,12 +36,10 @@ from kpistream.history.store import Insert, Store
 from kpistream.log.continuity import LogWatch, changed_count, missing
 from kpistream.log.reading import EventReader
 from kpistream.log.records import LogRecord
-from kpistream.log.topics import FETCH_MIN_BYTES
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
-_POLL_MS: Final = 200
 _CLOSE_LIMIT_S: Final = 30.0
 
 
@@ -57,6 +56,8 @@ class Sink:
     ) -> None:
         self.settings = settings
         self.progress = Progress()
+        self.keeper: SettingsKeeper | None = None
+        """Keeps settings in history, when there are any."""
         self.health = health or Health("sink", steady_s)
         self._connect = connect
         self._steady_s = steady_s
@@ -87,13 +88,13 @@ class Sink:
         if store is None:
             return
         self._standing.opened()
-        consumer, topics, failure = self._make_consumer(), self.settings.topics, None
+        consumer, topics, failure = make_consumer(self.settings), self.settings.topics, None
         if self.settings.watch_log:
             watch = LogWatch(self.settings.connection, topics, self.settings.partitions)
             self._watching = asyncio.ensure_future(watch.run())
         try:
             await consumer.start()
-            consumer.subscribe([topics.events, topics.panes, *self._appends], listener=_Listener(self))
+            consumer.subscribe([topics.events, topics.panes, *self._appends], listener=Listener(self))
             await self._loop(consumer)
         except BaseException as error:
             failure = error
@@ -114,20 +115,6 @@ class Sink:
             store.close()
             raise
         return store
-
-    def _make_consumer(self) -> AIOKafkaConsumer:
-        return AIOKafkaConsumer(
-            **self.settings.connection,
-            group_id=self.settings.group,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            fetch_min_bytes=FETCH_MIN_BYTES,
-            fetch_max_wait_ms=_POLL_MS,
-            isolation_level="read_committed",
-            partition_assignment_strategy=(RangePartitionAssignor,),
-            session_timeout_ms=self.settings.session_timeout_ms,
-            heartbeat_interval_ms=self.settings.session_timeout_ms // 5,
-        )
 
     # ---- reading
 
@@ -169,7 +156,7 @@ class Sink:
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> Mapping[TopicPartition, Sequence[LogRecord]]:
         try:
-            wait_ms = min(_POLL_MS, self.settings.batch_ms)
+            wait_ms = min(POLL_MS, self.settings.batch_ms)
             records: Mapping[TopicPartition, Sequence[LogRecord]] = await consumer.getmany(
                 timeout_ms=wait_ms, max_records=self.settings.batch_rows
             )
@@ -225,6 +212,7 @@ class Sink:
             and await self._write_rows(store, shards)
             and await self._answer_marks(store, shards)
             and await self._write_appended(store, shards)
+            and await self._keep_settings(store)
         )
         if self._watching is not None and self._watching.done():
             self._watching.result()  # raises what it found
@@ -280,6 +268,17 @@ class Sink:
             for shard in shards:
                 shard.appended[topic] = []
         return True
+
+    async def _keep_settings(self, store: Store) -> bool:
+        keeper = self.keeper
+        if keeper is None or not keeper.due:
+            return True
+
+        def work() -> bool:
+            keeper.write(store)
+            return True
+
+        return bool(await self._persist(work))
 
     async def _insert(self, store: Store, make: Callable[[], Insert], rows: int) -> bool:
         """True once the store has confirmed the rows; False when this assignment or this run is over."""
@@ -387,14 +386,3 @@ class Sink:
             faults.append(f"the group assigned partitions of {topics.events} and {topics.panes} that do not correspond")
         if faults:
             raise ConfigError(faults)
-
-
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-
-    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        self._sink.lost()
-
-    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        self._sink.gained(assigned)

@@ -16,6 +16,8 @@ FACTS: Final = "kpi_facts"
 ALERTS: Final = "kpi_alerts"
 RESULTS: Final = "kpi_results"
 ROSTER: Final = "kpi_roster"
+SETTINGS: Final = "kpi_settings"
+TARGETS: Final = "kpi_targets"
 SCHEMA_VERSIONS: Final = "kpi_schema_versions"
 
 INSTANT: Final = "DateTime64(3, 'UTC')"
@@ -228,3 +230,33 @@ ROSTER_COLUMNS: Final[dict[str, str]] = {
     "valid_to": f"Nullable({INSTANT})",
 }
 """What a roster says about a person: `attribute` is active, name, team, tier, zone or alias (of `source`)."""
+
+SETTINGS_COLUMNS: Final[dict[str, str]] = {
+    "kept_in": NAME,
+    "version": "UInt64",
+    "sha256": "String",
+    "applied_at": INSTANT,
+    "applied_by": "String",
+    "message": "String",
+    "files": "Map(String, String)",
+    "roster_version": "UInt64",
+    "targets_version": "UInt64",
+}
+"""A version of the settings: of the `log`, or of a `directory` (then `version` is the ms at which a sink began)."""
+
+TARGET_COLUMNS: Final[dict[str, str]] = {
+    "version": "UInt64",
+    "target": NAME,
+    "kpi": NAME,
+    "window": NAME,
+    "direction": NAME,
+    "low": "Nullable(Float64)",
+    "high": "Nullable(Float64)",
+    "scope": NAME,
+    "tenant": "LowCardinality(Nullable(String))",
+    "team": "LowCardinality(Nullable(String))",
+    "owner": "Nullable(String)",
+    "alpha": "Nullable(Float64)",
+    "definition": "String",
+}
+"""What a version says of a target; `definition` is all of it, as JSON."""

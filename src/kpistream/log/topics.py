@@ -109,8 +109,11 @@ class Topics:
             TopicSpec(self.alerts, alerts, True, "transitions of alerts"),
             TopicSpec(self.results, alerts, True, "how targets closed at the end of their periods"),
             TopicSpec(self.dead_letters, letters, False, "refused records"),
-            TopicSpec(self.settings, (("cleanup.policy", "compact"), stamped), False, "what all roles agree on"),
+            TopicSpec(self.settings, (fits, ("cleanup.policy", "compact"), stamped), False, _AGREED),
         )
+
+
+_AGREED: Final = "what all roles agree on: pane size, partition count, ids of topics, and the versions of the settings"
 
 
 def _kept(hours: int) -> tuple[str, str]:

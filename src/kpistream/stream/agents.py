@@ -8,28 +8,31 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, cast
 
-from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from kpistream.core.partition import NOTHING, PartitionSettings
 from kpistream.core.refusals import Limits
 from kpistream.core.settings import Settings
+from kpistream.core.versions import VersionLog
 from kpistream.errors import Stalled
 from kpistream.health import Health, Pulse
 from kpistream.log.continuity import LogWatch
 from kpistream.log.publisher import Publisher
 from kpistream.log.reading import EventReader
+from kpistream.log.settings_versions import Follower
 from kpistream.log.topics import Topics
 from kpistream.metrics import WorkerMetrics
+from kpistream.stream.adopting import Adopting
 from kpistream.stream.alarm import Alarm
 from kpistream.stream.app import AppSettings, WorkerApp, make_app
 from kpistream.stream.decode import Decoder, Intake, slices
 from kpistream.stream.flush import Flusher, FlushPorts, FlushSettings
 from kpistream.stream.showing import TickerPorts, add_counts
+from kpistream.stream.sink_offsets import SinkOffsets
 from kpistream.stream.standing import Standing
 from kpistream.stream.state import Shard
 from kpistream.stream.teams import Member, Teams
@@ -38,7 +41,6 @@ from kpistream.stream.transport import BatchConsumer
 
 log = logging.getLogger(__name__)
 
-_SINK_POLL_S = 2.0
 _TICK_S = 0.1
 _TICK_BEHIND_S = 0.01
 _STOP_LIMIT_S = 8.0
@@ -58,6 +60,7 @@ class WorkerSettings:
     topics: Topics
     partition: PartitionSettings
     live: Settings
+    """What is run at first."""
     sink_group: str
     teams_group: str
     agent_metrics: int = 0
@@ -70,6 +73,10 @@ class WorkerSettings:
     """See `FlushPorts.may_flush`."""
     watch_log: bool = False
     """Stop when topics are made again or grow; the embedded broker cannot tell."""
+    versions: VersionLog | None = None
+    """Settings versions that were read, to follow them from there on; None: `live` stays."""
+    version: int = 0
+    """Number of `live`; 0: from a directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +101,9 @@ class Worker:
         self.publisher = Publisher(settings.app.connection, timeout_s=settings.publish_timeout_s)
         self.app: WorkerApp = make_app(settings.app, settings.topics, settings.partition, self)
         self.shards = self.app.shards
-        ports = FlushPorts(self._acknowledge, self._sink_committed, clocks.steady_s, self.failed, settings.may_flush)
+        app = settings.app
+        self._sink = SinkOffsets(app.connection, settings.sink_group, settings.topics.panes, app.partitions)
+        ports = FlushPorts(self._acknowledge, self._sink.committed, clocks.steady_s, self.failed, settings.may_flush)
         self.flusher = Flusher(self.shards, self.publisher, settings.topics, ports, metrics)
         tickers = TickerPorts(self.publisher, settings.topics, settings.app.connection, metrics, self.failed)
         tickers.agent_cap = settings.agent_metrics
@@ -102,6 +111,7 @@ class Worker:
         keep_ms = settings.partition.horizon_ms
         member = Member(settings.teams_group, settings.app.instance)
         self.teams = Teams(settings.live, tickers, settings.partition.pane_ms, keep_ms, member)
+        self._adopting = self._adopts(settings)
         self.standing = Standing(self.shards, metrics, self._end_of, clocks.now_ms, clocks.steady_s)
         self.standing.limit_s = settings.stall_timeout_s
         self.health = health or Health("worker", clocks.steady_s)
@@ -114,7 +124,12 @@ class Worker:
         self._failure: asyncio.Future[None] | None = None
         self._stop = asyncio.Event()
         self._started = False
-        self._sink_offsets: dict[int, int] = {}
+
+    def _adopts(self, settings: WorkerSettings) -> Adopting | None:
+        if settings.versions is None:
+            return None
+        follower = Follower(settings.app.connection, settings.topics.settings, settings.versions, settings.version)
+        return Adopting(follower, self.metrics.settings, (self.ticker, self.teams))
 
     def _watch(self, tickers: TickerPorts) -> None:
         """Make the pulses of everything that must go on."""
@@ -130,7 +145,7 @@ class Worker:
         )
         self._turns = {
             name: pulse(f"{name} loop has not turned", _LOOP_HINT)
-            for name in ("flush", "tick", "show", "sink", "teams")
+            for name in ("flush", "tick", "show", "sink", "teams", "settings")
         }
         tickers.turned = self._turns["teams"].beat
         tickers.following = lambda done: self._following.rest() if done else self._following.beat()
@@ -200,7 +215,9 @@ class Worker:
             "teams": self.teams.run,
         }
         if self.settings.partition.history:
-            loops["sink"] = self._sink_loop
+            loops["sink"] = partial(self._sink.run, self._turns["sink"].beat)
+        if self._adopting is not None:
+            loops["settings"] = partial(self._adopting.run, self._turns["settings"].beat)
         if self.settings.watch_log:
             app = self.settings.app
             loops["log"] = LogWatch(app.connection, self.settings.topics, app.partitions).run
@@ -274,8 +291,10 @@ class Worker:
     async def _tick_loop(self) -> None:
         while True:
             self._turns["tick"].beat()
-            await asyncio.sleep(_TICK_BEHIND_S if self.ticker.behind else _TICK_S)
+            await asyncio.sleep(_TICK_BEHIND_S if self.ticker.behind or self.teams.behind else _TICK_S)
             began_s = self.clocks.steady_s()
+            if self._adopting is not None:
+                self._adopting.between_looks()
             await self.ticker.tick(self.clocks.now_ms())
             await self.teams.tick(self.clocks.now_ms())
             self.metrics.tick_seconds.observe(self.clocks.steady_s() - began_s)
@@ -285,27 +304,6 @@ class Worker:
             self._turns["show"].beat()
             await asyncio.sleep(1.0)
             self._show()
-
-    async def _sink_loop(self) -> None:
-        """Follow how far the sink has committed the pane topic: tombstones wait for it."""
-        admin = AIOKafkaAdminClient(**self.settings.app.connection)
-        await admin.start()
-        panes = [TopicPartition(self.settings.topics.panes, n) for n in range(self.settings.app.partitions)]
-        try:
-            while True:
-                self._turns["sink"].beat()
-                try:
-                    offsets = await admin.list_consumer_group_offsets(self.settings.sink_group, partitions=panes)
-                except (KafkaError, OSError) as error:
-                    # Only tombstones wait for this: a broker that restarts must not end a worker.
-                    log.warning("sink offsets not read, will try again error=%r", error)
-                    offsets = {}
-                for tp, committed in offsets.items():
-                    if committed.offset >= 0:
-                        self._sink_offsets[tp.partition] = committed.offset
-                await asyncio.sleep(_SINK_POLL_S)
-        finally:
-            await admin.close()
 
     async def _app_loop(self) -> None:
         """Faust starts, which takes as long as the first recovery; it ends on its own only when it has crashed."""
@@ -355,9 +353,6 @@ class Worker:
         if self._failure is not None and self._failure.done():
             return False
         return self._consumer.acknowledge(self.settings.topics.events, partition, offset, generation)
-
-    def _sink_committed(self, partition: int) -> int | None:
-        return self._sink_offsets.get(partition)
 
     # ---- numbers about the worker
 

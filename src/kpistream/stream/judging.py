@@ -17,6 +17,7 @@ from kpistream.core.alerts import (
     Subject,
     Transition,
     alert_after,
+    as_it_was,
     decode_transition,
     states_from_log,
     step,
@@ -60,10 +61,7 @@ class Bench:
     """Judges slots for one partition and remembers the state of its alerts."""
 
     def __init__(self, settings: Settings, about: Callable[[str, int], About], kinds: frozenset[str]) -> None:
-        self._settings = settings
-        self._judged = tuple(each for each in settings.targets if each.alerts and each.window in LIVE_WINDOWS)
-        self._elsewhere = {each.name for each in settings.targets if each not in self._judged}
-        """Targets that the review judges, or nobody before their period ends."""
+        self._run_by(settings)
         self._kinds = kinds
         self._about = about
         self.alerts: dict[Subject, Alert] = {}
@@ -74,18 +72,40 @@ class Bench:
         self._early: set[Slot] = set()
         self._rota = Rota(settings.schedules)
         self._detectors = Detectors()
-        self._in_force = InForce(settings)
         self._again_ms: dict[Slot, int] = {}
         """When slots with a schedule were looked at, the longest ago first."""
         self._left: list[Subject] = []
         """Whose alerts the log has left neither ok nor suspended; until they are handed out."""
+        self._gone: dict[str, Target] = {}
+        """Targets that have left the settings, as they were: their alerts are still to be suspended."""
 
     def load(self, values: Iterable[bytes]) -> None:
         """Start from the states in the log, of the kinds of scope that are judged here."""
         transitions = map(decode_transition, values)
-        mine = (each for each in transitions if each.scope.partition(":")[0] in self._kinds)
+        mine = [each for each in transitions if each.scope.partition(":")[0] in self._kinds]
         self.alerts, self.loaded = states_from_log(mine), True
+        self._gone |= {
+            each.target: as_it_was(each) for each in mine if each.window in LIVE_WINDOWS and self._left_us(each.target)
+        }
         self._left = [subject for subject, alert in self.alerts.items() if alert.state not in _AT_REST]
+
+    def adopt(self, settings: Settings) -> None:
+        """Judge by other settings now. Alerts keep their states; `sweep` suspends those of targets that left."""
+        known = self._gone | {target.name: target for target in self._judged}
+        self._run_by(settings)
+        self._gone = {name: target for name, target in known.items() if self._left_us(name)}
+        self._rota.adopt(settings.schedules)
+
+    def _run_by(self, settings: Settings) -> None:
+        self._settings = settings
+        self._judged = tuple(each for each in settings.targets if each.alerts and each.window in LIVE_WINDOWS)
+        self._elsewhere = {each.name for each in settings.targets if each.alerts and each.window not in LIVE_WINDOWS}
+        """Targets that the review judges."""
+        self._in_force = InForce(settings)
+
+    def _left_us(self, name: str) -> bool:
+        """True for a target that nobody judges any more: it has left the settings, or alarms nobody."""
+        return name not in self._elsewhere and all(target.name != name for target in self._judged)
 
     def left_standing(self, now_ms: int) -> list[Slot]:
         """Slots of alerts that the log has left neither ok nor suspended, once: nothing else may bring a look.
@@ -189,7 +209,7 @@ class Bench:
         return self._settings.roster.tenant(about.tenant).limits
 
     def sweep(self, live: LiveWindows, now_ms: int) -> list[Transition]:
-        """Suspend alerts whose target no longer covers their scope: a roster has moved somebody, or its time is over.
+        """Suspend alerts whose target does not cover their scope any more: somebody has moved, or the target has left.
 
         What is remembered of agents without windows is forgotten.
         """
@@ -199,13 +219,13 @@ class Bench:
         transitions: list[Transition] = []
         targets = {target.name: target for target in self._judged}
         for subject, alert in list(self.alerts.items()):
-            target = targets.get(subject.target)
+            target = targets.get(subject.target) or self._gone.get(subject.target)
             if target is None or alert.state in _AT_REST:
                 continue
             key = f"{subject.tenant}/{subject.scope}"
             about, window = self._about(key, now_ms), live.window_at(key, target.window, now_ms)
-            ended = not in_force(target, deciding_ms(target.window, window, now_ms))
-            if ended or not covers(target, subject.tenant, subject.scope, about.team or ""):
+            left = target.name not in targets or not in_force(target, deciding_ms(target.window, window, now_ms))
+            if left or not covers(target, subject.tenant, subject.scope, about.team or ""):
                 look = Look(target, NOT_COVERED, window, about.team, about.display_name)
                 self._step(subject, look, now_ms, transitions)
         return transitions

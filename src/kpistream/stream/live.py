@@ -55,6 +55,13 @@ class LiveWindows:
         self.kept = frozenset(keys)
         self._to_begin.update(dict.fromkeys(self.kept - self._windows.keys()))
 
+    def renew(self, window_of: Callable[[str, str, int], Window], keys: Iterable[str] | None) -> list[Slot]:
+        """Let windows be where `window_of` says from now on: of these keys, None for all. The slots that there are."""
+        self._window_of = window_of
+        mine = list(self._windows) if keys is None else [key for key in keys if key in self._windows]
+        self._to_move.update(dict.fromkeys(mine))
+        return [(key, name) for key in mine for name in LIVE_WINDOWS]
+
     def begin(self, slots: Iterable[Slot]) -> None:
         """Slots that are seen next, whatever happens; windows are made for keys that have none, and stay."""
         for key, name in slots:

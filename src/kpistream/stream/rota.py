@@ -62,6 +62,12 @@ class Rota:
         self._kept: frozenset[str] = frozenset()
         self._floors: dict[str, _Floor] = {}
 
+    def adopt(self, schedules: Schedules) -> None:
+        """Go by other schedules from now on; how long nothing has been heard stays known."""
+        self._schedules = schedules
+        self._agents = {}
+        self._kept = frozenset()
+
     def knows(self, about: About) -> bool:
         """True when there are schedules for people such as this one."""
         return about.tenant in self._schedules.tenants and about.scope.startswith(_AGENT)

@@ -12,6 +12,9 @@ from typing import Any, Final, NamedTuple
 
 from kpistream.core.alerts import Transition, alert_key, encode_transition
 from kpistream.core.readings import Pacer, Reading, encode_reading, reading_key
+from kpistream.core.settings import Settings
+from kpistream.core.settings_changes import Touched
+from kpistream.core.windows import Window
 from kpistream.log.publisher import Publisher
 from kpistream.log.records import Outgoing
 from kpistream.log.topics import Topics
@@ -48,6 +51,12 @@ class Show:
     def behind(self) -> bool:
         """True when the last look left something over: the next one should not wait."""
         return self.live.behind or bool(self._queue)
+
+    def adopt(self, settings: Settings, window_of: Callable[[str, str, int], Window], who: Touched) -> None:
+        """Run by other settings from the next look on; whom they are about is shown again, before everybody else."""
+        slots = self.live.renew(window_of, None if who.everybody else sorted(who.keys))
+        self.bench.adopt(settings)
+        self._queue = dict.fromkeys(slots) | self._queue
 
     def look(
         self, now_ms: int, changed: Collection[tuple[str, int]], source: PaneSource, known: Known

@@ -18,9 +18,11 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from kpistream.core.alerts import Transition
-from kpistream.core.measures import Tally, add, difference
+from kpistream.core.measures import Contribution, Tally, add, difference
 from kpistream.core.readings import About, Reading
+from kpistream.core.roster import Roster
 from kpistream.core.settings import Settings
+from kpistream.core.settings_changes import Touched, touched
 from kpistream.core.tallies import pack_tally
 from kpistream.core.targets import TENANT_SCOPE, team_scope
 from kpistream.core.windows import Window, window_at
@@ -37,6 +39,9 @@ log = logging.getLogger(__name__)
 _FETCH_S: Final = 0.2
 _SLICE: Final = 1000
 """Sums that are taken in in one go: about 10 ms, in which nothing else runs."""
+
+REPLACED_A_LOOK: Final = 1000
+"""Panes that one look places anew after somebody has moved, about 16 ms; a mover counts as one."""
 
 _Sum = tuple[str, str, int, bytes, list[int]]
 _decode: Final = msgspec.msgpack.Decoder(_Sum, strict=False).decode
@@ -68,6 +73,8 @@ class TeamSums:
         self.catch_up_to = -1
         self.next_offset = 0
         self._forget_at_ms = 0
+        self._moving: dict[str, Roster] = {}
+        """Whose panes still stand in the teams of another roster than that of the settings, and of which."""
         self._swept_pane = -1
 
     def put(self, value: bytes) -> None:
@@ -84,22 +91,59 @@ class TeamSums:
             if version <= old_version:  # both are 16 bytes, most significant first
                 return
         held[intern(key)] = value
-        team = self._settings.roster.team_of_scope(tenant, scope, start_ms)
+        team = self._moving.get(key, self._settings.roster).team_of_scope(tenant, scope, start_ms)
         change = difference(_tally(sums), _tally(old))
-        for key in (f"{tenant}/{team_scope(team)}", f"{tenant}/{TENANT_SCOPE}"):
-            add(self.panes.setdefault(key, {}).setdefault(start_ms, {}), change)
-            self.changed.add((key, start_ms))
+        self._add(f"{tenant}/{team_scope(team)}", start_ms, change)
+        self._add(f"{tenant}/{TENANT_SCOPE}", start_ms, change)
 
-    def starts_of(self, key: str) -> list[int]:
-        """Pane starts at which a team or tenant has sums."""
-        return list(self.panes.get(key, ()))
+    def _add(self, key: str, start_ms: int, change: Contribution) -> None:
+        add(self.panes.setdefault(key, {}).setdefault(start_ms, {}), change)
+        self.changed.add((key, start_ms))
 
-    def packed_at(self, key: str, start_ms: int) -> bytes:
-        """The packed tally of a team or tenant at a pane start."""
-        return pack_tally(self.panes.get(key, {}).get(start_ms, {}))
+    def adopt(self, settings: Settings, everybody: bool, moved: Iterable[str]) -> None:
+        """Run by other settings from the next look on; panes of those who `moved` are placed anew by `replace`.
+
+        `everybody`: the settings are about more than single agents.
+        """
+        for key in moved:
+            self._moving.setdefault(key, self._settings.roster)
+        self._settings, self._swept_pane = settings, -1
+        self.show.adopt(settings, self._window, Touched(everybody))
+
+    def replace(self, panes: int) -> bool:
+        """Place about so many panes of those who moved into the teams of the roster; True when none is left.
+
+        All panes of one agent at once: the sums are whole between two calls, whatever comes in between.
+        """
+        left = panes
+        while self._moving and left > 0:
+            key = next(iter(self._moving))
+            left -= 1 + self._replace(key, self._moving.pop(key))
+        return not self._moving
+
+    def _replace(self, key: str, before: Roster) -> int:
+        tenant, _, scope = key.partition("/")
+        count = 0
+        for start_ms, held in self._held.items():
+            value = held.get(key)
+            if value is None:
+                continue
+            teams = [roster.team_of_scope(tenant, scope, start_ms) for roster in (before, self._settings.roster)]
+            if teams[0] == teams[1]:
+                continue
+            count += 1
+            sums = _tally(_decode(value)[4])
+            for team, change in zip(teams, (difference({}, sums), difference(sums, {})), strict=True):
+                self._add(f"{tenant}/{team_scope(team)}", start_ms, change)
+        return count
 
     def look(self, now_ms: int) -> tuple[list[Reading], list[Transition]]:
-        """Take in what changed; what may go out. Once for each pane of time, alerts of targets that are over rest."""
+        """Take in what changed; what may go out, nothing while teams stand between two rosters.
+
+        Once for each pane of time, alerts of targets that are over rest.
+        """
+        if not self.replace(REPLACED_A_LOOK):
+            return [], []
         changed, self.changed = self.changed, set()
         known = Known(self.complete_from_ms, self.next_offset >= self.catch_up_to)
         readings, transitions = self.show.look(now_ms, changed, self, known)
@@ -108,6 +152,19 @@ class TeamSums:
             self._swept_pane = pane
             transitions += self.bench.sweep(self.show.live, now_ms)
         return readings, transitions
+
+    @property
+    def behind(self) -> bool:
+        """True when panes are still to be placed anew: the next look should not wait."""
+        return bool(self._moving)
+
+    def starts_of(self, key: str) -> list[int]:
+        """Pane starts at which a team or tenant has sums."""
+        return list(self.panes.get(key, ()))
+
+    def packed_at(self, key: str, start_ms: int) -> bytes:
+        """The packed tally of a team or tenant at a pane start."""
+        return pack_tally(self.panes.get(key, {}).get(start_ms, {}))
 
     @property
     def complete_from_ms(self) -> int:
@@ -218,6 +275,21 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
             # Only now, and before the seek: what is fetched without a place to put it would be lost.
             self._sums[tp.partition] = sums
             await self._consumer.seek_to_beginning(tp)
+
+    def adopt(self, settings: Settings) -> None:
+        """Run by other settings from the next look on."""
+        everybody = touched(self._settings, settings).everybody
+        moved = self._settings.roster.placed_otherwise(settings.roster)
+        if everybody:
+            self._ports.metrics.team_kpi.clear()  # a team may be gone; those that are there are shown again
+        self._settings = settings
+        for sums in self._sums.values():
+            sums.adopt(settings, everybody, moved)
+
+    @property
+    def behind(self) -> bool:
+        """True when the next look should not wait."""
+        return any(sums.behind for sums in self._sums.values())
 
     def firing(self) -> Counter[str]:
         """Alerts of teams and tenants that fire, by tenant."""

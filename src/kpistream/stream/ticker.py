@@ -6,6 +6,7 @@ readings say `provisional` and nothing is judged.
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 from kpistream.core.alerts import Transition
@@ -13,7 +14,9 @@ from kpistream.core.partition import NOTHING
 from kpistream.core.readings import About, Reading
 from kpistream.core.roster import Dated
 from kpistream.core.settings import Settings
+from kpistream.core.settings_changes import touched
 from kpistream.core.targets import paced
+from kpistream.core.windows import Window
 from kpistream.log.tail import read_on
 from kpistream.log.topics import partition_of
 from kpistream.stream.judging import AGENT_KINDS, Bench
@@ -45,6 +48,8 @@ class Ticker:
         self._awaited: dict[int, list[tuple[str, Dated]]] | None = None
         """By partition: keys of agents whose counts are held against their time at work, and when they work here."""
         self._settings = settings
+        self._homes: dict[str, int] = {}
+        """Partitions of agents: they are hashes, and asked for with each version of the settings."""
         self._ports = ports
         self._views: dict[int, _View] = {}
         self._loading: set[asyncio.Task[None]] = set()
@@ -52,6 +57,17 @@ class Ticker:
     async def tick(self, now_ms: int) -> None:
         """One pass: take in what changed, publish what may go out."""
         await asyncio.gather(*(self._tick_shard(shard, now_ms) for shard in self._shards.held()))
+
+    def adopt(self, settings: Settings) -> None:
+        """Run by other settings from the next look on."""
+        who = touched(self._settings, settings)
+        self._settings, self._awaited = settings, None
+        for view in self._views.values():
+            view.adopt(settings, self._window_of(), who)
+            view.swept_pane = view.kept_pane = -1
+
+    def _window_of(self) -> Callable[[str, str, int], Window]:
+        return scope_window(self._settings.roster, self._shards.settings.pane_ms)
 
     @property
     def behind(self) -> bool:
@@ -91,17 +107,20 @@ class Ticker:
                 people = self._settings.roster.tenant(name).people if tenants & {None, name} else {}
                 for agent, person in people.items():
                     key = f"{name}/agent:{agent}"
-                    home = partition_of(key.encode("utf-8", "surrogatepass"), self._partitions)
-                    self._awaited.setdefault(home, []).append((key, person.active))
+                    self._awaited.setdefault(self._home(key), []).append((key, person.active))
         return self._awaited.get(number, [])
+
+    def _home(self, key: str) -> int:
+        home = self._homes.get(key)
+        if home is None:
+            home = self._homes[key] = partition_of(key.encode("utf-8", "surrogatepass"), self._partitions)
+        return home
 
     def _view(self, shard: Shard) -> _View:
         number = shard.partition.number
         view = self._views.get(number)
         if view is None or view.generation != shard.generation:
-            live = LiveWindows(
-                self._shards.settings.pane_ms, scope_window(self._settings.roster, self._shards.settings.pane_ms)
-            )
+            live = LiveWindows(self._shards.settings.pane_ms, self._window_of())
             view = self._views[number] = _View(shard.generation, live, Bench(self._settings, self._about, AGENT_KINDS))
             keys = {pane.key: pane.start_ms for pane in shard.partition.live_panes()}  # one is enough: all are taken in
             shard.changed.update(keys.items())
