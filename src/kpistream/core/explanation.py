@@ -186,7 +186,7 @@ def chance_days(transition: Transition) -> int | None:
     if transition.against is None or transition.reason not in _MISSED or transition.against <= 0:
         return None
     days = math.floor(math.exp(min(transition.against, math.log(_MOST_DAYS))) + 1e-9)
-    step = 10 ** max(0, len(str(days)) - _FIGURES)
+    step: int = 10 ** max(0, len(str(days)) - _FIGURES)
     return days // step * step
 
 
