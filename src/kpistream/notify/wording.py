@@ -62,6 +62,7 @@ WINDOWS: Final = {
     "business-day": N_("business day"),
 }
 SEVERITIES: Final = {Severity.WARNING: N_("warning"), Severity.CRITICAL: N_("critical")}
+_COUNT_BYTES: Final = 20
 KPI: Final = "kpi"
 """Context of the names of KPIs in catalogues: `connect share`."""
 
@@ -73,24 +74,39 @@ class Text(NamedTuple):
     body: str
 
 
-def write(message: Message, language: Language) -> Text:
-    """A message as a person reads it."""
-    entries = message.entries
-    if len(entries) == 1:
-        [entry] = entries
-        found = explained(entry.transition)
-        return Text(_marked(headline(found, language), message.kind, found, language), full(entry, language))
-    lines = [language._("{count} alerts").format(count=len(entries)) + _of_team(entries, language)]
-    detailed = len(entries) <= _IN_FULL
-    parts = []
-    for entry in entries:
-        found = explained(entry.transition)
-        parts.append(full(entry, language) if detailed else brief(found, language))
-    severe = max(
-        (explained(entry.transition) for entry in entries), key=lambda each: each.severity is Severity.CRITICAL
-    )
-    subject = _marked(lines[0], message.kind, severe, language)
-    return Text(subject, ("\n\n" if detailed else "\n").join(parts))
+def write(message: Message, language: Language, limit_bytes: int | None = None) -> Text:
+    """A message as a person reads it, its body at most so many bytes of UTF-8."""
+    explanations = [explained(entry.transition) for entry in message.entries]
+    severe = max(explanations, key=lambda each: each.severity is Severity.CRITICAL)
+    if len(explanations) == 1:
+        first = headline(severe, language)
+    else:
+        first = language._("{count} alerts").format(count=len(explanations)) + _of_team(message.entries, language)
+    parts = [full(entry, language) for entry in message.entries] if len(explanations) <= _IN_FULL else []
+    body = "\n\n".join(parts)
+    if not parts or (limit_bytes is not None and size(body) > limit_bytes):
+        body = _briefly(explanations, language, limit_bytes)
+    return Text(_marked(first, message.kind, severe, language), body)
+
+
+def _briefly(explanations: Sequence[Explanation], language: Language, limit_bytes: int | None) -> str:
+    """A line and a command for each, as many as there is room for."""
+    more = language._("and {count} more: kpistream alerts list")
+    room = None if limit_bytes is None else limit_bytes - size(more) - _COUNT_BYTES
+    lines: list[str] = []
+    for found in explanations:
+        line = brief(found, language)
+        if room is not None:
+            room -= size(line) + 1
+            if room < 0:
+                return "\n".join([*lines, more.format(count=len(explanations) - len(lines))])
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def size(text: str) -> int:
+    """Bytes of a text."""
+    return len(text.encode("utf-8", "replace"))
 
 
 def _marked(text: str, kind: Kind, found: Explanation, language: Language) -> str:
