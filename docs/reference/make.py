@@ -17,7 +17,7 @@ from kpistream.config import Config
 from kpistream.core.event_pages import events_page
 from kpistream.core.pages import kpis_page
 from kpistream.log.topics import Topics
-from kpistream.metrics import SinkMetrics, WorkerMetrics
+from kpistream.metrics import NotifyMetrics, SinkMetrics, WorkerMetrics
 
 _HEAD = "<!-- made by `make reference`; do not edit -->\n"
 
@@ -82,7 +82,7 @@ def configuration_page() -> str:
 def metrics_page() -> str:
     """Every Prometheus metric of every role."""
     parts = [_HEAD, "# Metrics\n", "Each role serves them at `/metrics` on its metrics port.\n"]
-    for role, make in (("worker", WorkerMetrics), ("sink", SinkMetrics)):
+    for role, make in (("worker", WorkerMetrics), ("sink", SinkMetrics), ("notify", NotifyMetrics)):
         registry = CollectorRegistry()
         metrics = make(registry)
         labels = {m._name: m._labelnames for m in vars(metrics).values()}

@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from kpistream import config as configuration
+from kpistream.alert_verbs import alerts
 from kpistream.audit_verbs import audit, repair
 from kpistream.dlq import dlq
 from kpistream.errors import ConfigError, EventRejected, KpistreamError, SinkUnavailable
@@ -209,6 +210,14 @@ def sink(broker: str | None, store: str | None) -> None:
     _role("run_sink", broker=broker, store=store)
 
 
+@cli.command()
+@_broker
+@click.option("--settings", metavar="DIR", help="Receivers and routes, beside the roster.")
+def notify(broker: str | None, settings: str | None) -> None:
+    """Role: tell people of alerts."""
+    _role("run_notify", broker=broker, settings=settings)
+
+
 def _role(name: str, **overrides: Any) -> None:
     from kpistream import service
 
@@ -361,6 +370,7 @@ def roster_merge(broker: str | None, store: str | None, **options: Any) -> None:
     _run(commands.roster_merge_command(_config(broker=broker, store=store), **options))
 
 
+cli.add_command(alerts)
 cli.add_command(audit)
 cli.add_command(repair)
 

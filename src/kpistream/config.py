@@ -10,6 +10,7 @@ from pathlib import Path
 from ssl import create_default_context
 from typing import Any
 
+from kpistream.core.receivers import Secret
 from kpistream.errors import ConfigError
 
 _MINUTE_MS = 60_000
@@ -100,6 +101,11 @@ class Config:
         """Consumer group of the sinks."""
         return f"{self.group}-sink"
 
+    @property
+    def notify_group(self) -> str:
+        """Consumer group of the role that tells people."""
+        return f"{self.group}-notify"
+
     def connection(self) -> dict[str, Any]:
         """Arguments for aiokafka clients."""
         out: dict[str, Any] = {"bootstrap_servers": self.broker, "security_protocol": self.security_protocol}
@@ -133,6 +139,20 @@ def load(environment: Mapping[str, str], **overrides: Any) -> Config:
     if faults:
         raise ConfigError(faults)
     return config
+
+
+def secret_of(environment: Mapping[str, str], secret: Secret) -> str:
+    """The secret that a name in settings stands for. Raises ConfigError, which holds the name only."""
+    if secret.kind == "env":
+        value = environment.get(secret.name, "")
+    else:
+        try:
+            value = Path(secret.name).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"secret {secret}: {type(error).__name__}") from error
+    if not value:
+        raise ConfigError(f"secret {secret}: there is none")
+    return value
 
 
 def yaml_files(directory: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
@@ -31,7 +32,7 @@ from kpistream.history.writer import roster_insert
 from kpistream.log import admin as log_admin
 from kpistream.log import continuity
 from kpistream.log.topics import Topics
-from kpistream.metrics import SinkMetrics, WorkerMetrics
+from kpistream.metrics import NotifyMetrics, SinkMetrics, WorkerMetrics
 from kpistream.stream.agents import Clocks, Worker, WorkerSettings
 from kpistream.stream.app import AppSettings
 from kpistream.stream.flush import FlushSettings
@@ -183,6 +184,33 @@ async def run_sink(config: Config) -> None:
         sink = Sink(told, lambda: store_with_roster(config, settings), time.monotonic, observer, health)
         stop_on_signals(sink.stop)
         await sink.run()
+
+
+async def run_notify(config: Config) -> None:
+    """The role that tells people: checks, then works until SIGTERM or SIGINT."""
+    from kpistream.notify.channels import channel_of  # apprise is slow to import, and no other role needs it
+    from kpistream.notify.desk import Clocks as DeskClocks
+    from kpistream.notify.role import Notifier, NotifySettings
+
+    registry, health = CollectorRegistry(), Health("notify", time.monotonic)
+    async with watched(health, config.loop_timeout_s):
+        _, settings = await _started(config, registry, health)
+        if not settings.notify.receivers:
+            raise ConfigError("KPISTREAM_SETTINGS: no receivers are there, see docs/how-to/notifications.md")
+        told = NotifySettings(
+            connection=config.connection(),
+            topics=Topics(config.topic_prefix),
+            group=config.notify_group,
+            notify=settings.notify,
+            session_timeout_ms=config.session_timeout_s * 1000,
+            publish_timeout_s=config.publish_timeout_s,
+            stall_timeout_s=config.stall_timeout_s,
+        )
+        secret_of = partial(configuration.secret_of, os.environ)
+        time_of = DeskClocks(clocks().now_ms, clocks().steady_s)
+        notifier = Notifier(told, lambda each: channel_of(each, secret_of), time_of, NotifyMetrics(registry), health)
+        stop_on_signals(notifier.stop)
+        await notifier.run()
 
 
 async def _started(config: Config, registry: CollectorRegistry, health: Health) -> tuple[int, Settings]:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from kpistream.metrics import SinkMetrics, WorkerMetrics
+from kpistream.metrics import NotifyMetrics, SinkMetrics, WorkerMetrics
 from tests.meta.files import promtool
 
 RULES = Path(__file__).resolve().parents[2] / "deploy" / "prometheus" / "rules"
@@ -18,7 +18,7 @@ FILES = sorted(path for path in RULES.glob("*.yml") if not path.name.endswith(".
 def exported() -> set[str]:
     """Names that the roles export."""
     registry = CollectorRegistry()
-    WorkerMetrics(registry), SinkMetrics(registry)
+    WorkerMetrics(registry), SinkMetrics(registry), NotifyMetrics(registry)
     names = set()
     for family in registry.collect():
         ends = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(family.type, ("",))

@@ -60,6 +60,16 @@ class Topics:
         return self.prefix + "alerts"
 
     @property
+    def notifications(self) -> str:
+        """What receivers were told, and are still to be told."""
+        return self.prefix + "notifications"
+
+    @property
+    def alert_acks(self) -> str:
+        """What people have said of alerts."""
+        return self.prefix + "alert-acks"
+
+    @property
     def dead_letters(self) -> str:
         """Refused records with their reason and original bytes."""
         return self.prefix + "dead-letters"
@@ -102,6 +112,8 @@ class Topics:
             TopicSpec(self.readings, fading, True, "live numbers"),
             TopicSpec(self.team_panes, fading, True, "sums of panes by tenant"),
             TopicSpec(self.alerts, alerts, True, "transitions of alerts"),
+            TopicSpec(self.notifications, compacted, False, "what receivers were told, and are still to be told"),
+            TopicSpec(self.alert_acks, compacted, False, "what people have said of alerts"),
             TopicSpec(self.dead_letters, letters, False, "refused records"),
             TopicSpec(self.settings, (("cleanup.policy", "compact"), stamped), False, "what all roles agree on"),
         )
