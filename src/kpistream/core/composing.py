@@ -23,6 +23,8 @@ class Look(NamedTuple):
 
     errand: Errand
     group: tuple[str, ...]
+    told_ms: int
+    """When the group had its last message; 0: never."""
     interval_ms: int
     """Least time between two messages of the group."""
     due_ms: int | None
@@ -64,18 +66,17 @@ def compose(receiver: Receiver, looks: Sequence[Look], sent: Sent, now_ms: int) 
 
 def _ready(looks: Sequence[Look], now_ms: int) -> tuple[list[list[Errand]], int]:
     """Groups whose time has come, the earliest first, and when that of another comes."""
-    told_ms: dict[tuple[str, ...], int] = {}
     groups: dict[tuple[str, ...], list[tuple[int, Look]]] = {}
     for look in looks:
-        told_ms[look.group] = max(told_ms.get(look.group, 0), look.errand.told_ms)
         if look.due_ms is not None:
             groups.setdefault(look.group, []).append((look.due_ms, look))
     ready: list[tuple[int, list[Errand]]] = []
     look_ms = NEVER_MS
-    for group, members in groups.items():
+    for members in groups.values():
         begin_ms = min(due_ms for due_ms, _ in members)
-        if told_ms[group]:
-            begin_ms = max(begin_ms, told_ms[group] + members[0][1].interval_ms)
+        first = members[0][1]
+        if first.told_ms:
+            begin_ms = max(begin_ms, first.told_ms + first.interval_ms)
         if begin_ms > now_ms:
             look_ms = min(look_ms, begin_ms)
             continue

@@ -55,6 +55,10 @@ class Dispatcher:
         self._settings = settings
         self._errands: dict[str, dict[str, Errand]] = {name: {} for name in settings.receivers}
         """By receiver and subject."""
+        self._active: dict[str, dict[str, Errand]] = {name: {} for name in settings.receivers}
+        """Of these, those that may have something to tell: a look costs no more than they."""
+        self._told_ms: dict[str, dict[tuple[str, ...], int]] = {name: {} for name in settings.receivers}
+        """When a group of a receiver had its last message."""
         self._sent: dict[str, Sent] = {name: Sent(name) for name in settings.receivers}
         self._acks = {ack.key: ack for ack in acks}
         self._holding = Holding(settings.inhibitions)
@@ -72,6 +76,7 @@ class Dispatcher:
         subject = subject_key(transition)
         if self._holding.note(transition):
             self._changed[cause_key(subject)] = self._holding.cause(subject)
+            self._look_ms.clear()  # holds back, or lets go, what others wait for
         named = {name for route in self._settings.routes_of(transition) for name in route.to}
         known = {name for name, errands in self._errands.items() if subject in errands}
         if not named | known:
@@ -80,7 +85,6 @@ class Dispatcher:
             errand = self._errands[name].get(subject)
             offer = offered(self._settings.receivers[name], errand, transition, now_ms)
             self._follow(name, offer, errand)
-        self._look_ms.clear()  # an outage may hold back, or let go, what others wait for
 
     def ack(self, ack: Ack) -> None:
         """What somebody said of an alert."""
@@ -94,6 +98,7 @@ class Dispatcher:
         """A channel has delivered the message."""
         for errand in self._of(message):
             self._put(told(errand, now_ms))
+            self._note_told(errand, now_ms)
         record = self._sent[message.receiver]
         rate = self._settings.receivers[message.receiver].rate
         if rate is not None:
@@ -168,6 +173,7 @@ class Dispatcher:
                 idle = not errand.waiting and errand.sealed is None
                 if gone and idle and now_ms - errand.changed_ms > _SETTLED_MS:
                     del errands[subject]
+                    self._active[errand.receiver].pop(subject, None)
                     self._changed[errand.key] = None
 
     # ---- state
@@ -182,16 +188,31 @@ class Dispatcher:
         elif isinstance(record, Sent):
             self._sent[record.receiver] = record
         else:
-            self._errands[record.receiver][record.subject] = record
+            self._keep(record)
+            self._note_told(record, record.told_ms)
 
     def _put(self, record: Errand | Sent) -> None:
         if isinstance(record, Sent):
             self._sent[record.receiver] = record
         else:
-            self._errands[record.receiver][record.subject] = record
+            self._keep(record)
         self._changed[record.key] = record
         self._look_ms.pop(record.receiver, None)
         self._escalate_ms = 0
+
+    def _keep(self, errand: Errand) -> None:
+        name, subject = errand.receiver, errand.subject
+        self._errands[name][subject] = errand
+        if errand.waiting or errand.sealed is not None or errand.fires:
+            self._active[name][subject] = errand
+        else:
+            self._active[name].pop(subject, None)
+
+    def _note_told(self, errand: Errand, told_ms: int) -> None:
+        group = self._holding.group(errand, self._settings.receivers[errand.receiver], self._route(errand))
+        known = self._told_ms[errand.receiver]
+        if told_ms > known.get(group, 0):
+            known[group] = told_ms
 
     def _silence(self, name: str, transition: Transition, reason: Silence) -> None:
         self.silenced.append(Silenced(name, transition, reason))
@@ -203,7 +224,7 @@ class Dispatcher:
             self._put(offer.errand)
 
     def _of(self, message: Message) -> list[Errand]:
-        errands = self._errands[message.receiver].values()
+        errands = self._active[message.receiver].values()
         return [errand for errand in errands if errand.sealed is not None and errand.sealed.id == message.id]
 
     def _route(self, errand: Errand) -> Route:
@@ -221,12 +242,12 @@ class Dispatcher:
 
     def _looks(self, receiver: Receiver, now_ms: int) -> list[Look]:
         out = []
-        for errand in list(self._errands[receiver.name].values()):
+        for errand in list(self._active[receiver.name].values()):
             route = self._route(errand)
             group = self._holding.group(errand, receiver, route)
+            told_ms = self._told_ms[receiver.name].get(group, 0)
             interval_ms = 0 if receiver.keeps_state else route.group_interval_ms
             if errand.sealed is not None:
-                out.append(Look(errand, group, interval_ms, None, False))
                 continue
             held = self._holding.looked_at(errand, receiver, self._acks.get(errand.subject), now_ms)
             for transition, reason in held.silenced:
@@ -235,7 +256,7 @@ class Dispatcher:
                 self._put(held.errand)
             due_ms = _due_ms(held, receiver, route)
             free = bool(held.errand.waiting) and held.until_ms is not None and held.until_ms <= now_ms
-            out.append(Look(held.errand, group, interval_ms, due_ms, free))
+            out.append(Look(held.errand, group, told_ms, interval_ms, due_ms, free))
         return out
 
     def _retry(self, receiver: Receiver, now_ms: int) -> tuple[list[Errand], int]:
@@ -243,7 +264,7 @@ class Dispatcher:
         quiet_ms = quiet_until_ms(receiver, now_ms)
         urgent = receiver.quiet.unless if receiver.quiet is not None else ()
         look_ms, found = NEVER_MS, ""
-        sealed = [errand for errand in self._errands[receiver.name].values() if errand.sealed is not None]
+        sealed = [errand for errand in self._active[receiver.name].values() if errand.sealed is not None]
         for errand in sealed:
             assert errand.sealed is not None
             at_ms = errand.sealed.retry_ms
@@ -261,7 +282,7 @@ class Dispatcher:
         if now_ms < self._escalate_ms:
             return
         next_ms = NEVER_MS
-        for errand in [each for errands in self._errands.values() for each in errands.values()]:
+        for errand in [each for errands in self._active.values() for each in errands.values()]:
             steps = self._route(errand).escalate if errand.fires and errand.tried_ms and not errand.escalation else ()
             if len(steps) <= errand.escalated:
                 continue
