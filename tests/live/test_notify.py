@@ -107,6 +107,31 @@ def scopes(manager: AlertManager) -> set[str]:
     return {alert["labels"]["scope"] for alert in manager.alerts()}
 
 
+@pytest.mark.parametrize(("point", "times"), [("sealed", 1), ("delivered", 2)])
+def test_kill_around_a_delivery_sends_the_same_message_again(
+    kafka: Broker, tmp_path: Path, point: str, times: int
+) -> None:
+    """Killed when it is sealed, it is delivered once; killed before anybody noted the delivery, twice, as one id."""
+    with Recorder() as hook:
+        desk = f"    desk: {{{HOOK.format(url=hook.url)}}}\n"
+        folder = settings(tmp_path, desk, "    - {to: desk, group_wait: 1 s}\n")
+        with System(kafka, tmp_path, settings=folder) as system:
+            system.produce_to("alerts", sent(slip("anna"), slip("bela")))
+            crashed = system.crashing(point, "notify")
+            assert crashed.wait() == 99, crashed.end_of_log()
+            system.produce_to("alerts", sent(slip("chiara")))
+
+            notify = system.notify()
+            system.until("told", lambda: len(hook.requests) >= times, notify)
+            system.until("committed", lambda: system.at_end(system.notify_group, "alerts"), notify)
+            notify.stop()
+
+            both = ["connects/acme/agent:anna/1", "connects/acme/agent:bela/1"]
+            assert sorted(alert for alert, _ in told(hook)) == sorted(both * times)
+            assert len(hook.requests) == times
+            assert len({each.body for each in hook.requests}) == 1
+
+
 def test_broken_receivers_are_seen_and_stall_nobody(kafka: Broker, tmp_path: Path) -> None:
     """One host says nothing, one is not there, one has no secret; the fourth is told, and a standby takes over."""
     with silent_server() as port, Recorder() as hook:

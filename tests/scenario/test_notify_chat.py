@@ -179,6 +179,15 @@ def test_message_of_very_many_fits_and_says_how_many_more_there_are(world: Make,
         assert text.count("kpistream alerts ack") == 100
 
 
+def test_one_alert_of_somebody_with_a_very_long_name_fits_wecom(world: Make) -> None:
+    server = world(lambda _: FINE["wecom"])
+    long = transition(display_name="李" * 256, kpi="average_talk_time", value=1e9, numerator=1, denominator=1)
+
+    sent("wecom", MESSAGE._replace(entries=(Entry(long, 0, NOON_MS),)), locale="zh_CN")
+
+    assert len(server.requests[0].json["text"]["content"].encode()) <= 2048
+
+
 def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value

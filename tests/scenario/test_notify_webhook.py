@@ -8,17 +8,17 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from kpistream.core.cloudevents import unwrap
 from kpistream.core.errands import Entry, Kind, Message
 from kpistream.core.receivers import Receiver, Secret, Webhook
 from kpistream.notify.delivery import DeliveryFailed
-from kpistream.notify.web import Guard, InternalAddress, Post, internal, post
+from kpistream.notify.web import InternalAddress, Post, Poster, Resolver, internal
 from kpistream.notify.webhook import WebhookChannel
 from tests.live.recorder import Answer, Recorder
 from tests.unit.telling import NOON_MS, transition
@@ -157,30 +157,34 @@ def test_name_with_an_internal_address_among_others_is_refused() -> None:
     """`localhost` has loopback addresses only; one of many is enough."""
 
     async def resolve() -> None:
-        await Guard().resolve("localhost", 80, socket.AF_UNSPEC)
+        with ThreadPoolExecutor(1) as thread:
+            await Resolver(thread, allow_internal=False).resolve("localhost", 80, socket.AF_UNSPEC)
 
     with pytest.raises(InternalAddress):
         asyncio.run(resolve())
 
 
-def test_address_that_was_checked_is_the_one_that_is_connected_to() -> None:
-    """A name server that says a public address first and this machine afterwards is asked once only."""
+def test_address_that_was_checked_is_the_one_that_is_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name server that says a public address first and this machine afterwards (DNS rebinding) is asked once.
+
+    192.31.196.1 is a public address of AS112 (RFC 7535), where nobody answers on this port.
+    """
+    answers = ["192.31.196.1", "127.0.0.1"]
     asked: list[str] = []
+    real = socket.getaddrinfo
 
-    class Rebinding(Guard):
-        async def resolve(self, host, port=0, family=socket.AF_INET):
-            asked.append(host)
-            return await super().resolve("192.0.2.1" if len(asked) == 1 else "127.0.0.1", port, family)
+    def rebinding(host, port, *arguments, **options):
+        if host != "rebinding.example":
+            return real(host, port, *arguments, **options)
+        asked.append(host)
+        return real(answers[min(len(asked), 2) - 1], port, *arguments, **options)
 
-    async def connect() -> None:
-        connector = aiohttp.TCPConnector(resolver=Rebinding(), use_dns_cache=False, force_close=True)
-        timeout = aiohttp.ClientTimeout(total=1)
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-            await session.post("http://rebinding.example:9/", allow_redirects=False)
+    monkeypatch.setattr(socket, "getaddrinfo", rebinding)
+    with Recorder() as server, pytest.raises(DeliveryFailed, match=r"no answer within|no connection"):
+        sent(f"http://rebinding.example:{server.port}/", allow_internal=False, timeout_ms=1000)
 
-    with pytest.raises((OSError, asyncio.TimeoutError, InternalAddress)):
-        asyncio.run(connect())
     assert asked == ["rebinding.example"]
+    assert server.requests == []
 
 
 @contextmanager
@@ -209,7 +213,7 @@ def test_host_that_says_nothing_fails_within_the_limit() -> None:
 
 def test_failures_name_no_address_and_no_secret() -> None:
     async def fail() -> None:
-        await post(Post("http://127.0.0.1:9/path-secret", b"", {}), 1, allow_internal=True)
+        await Poster("desk", 1, allow_internal=True).post(Post("http://127.0.0.1:9/path-secret", b"", {}))
 
     with pytest.raises(DeliveryFailed) as raised:
         asyncio.run(fail())

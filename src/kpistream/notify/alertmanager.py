@@ -17,7 +17,7 @@ from kpistream.core.explanation import explained
 from kpistream.core.receivers import MINUTE_MS, Alertmanager, Receiver
 from kpistream.notify.delivery import SecretOf
 from kpistream.notify.languages import Language
-from kpistream.notify.web import Post, post
+from kpistream.notify.web import Post, Poster
 from kpistream.notify.wording import full, headline
 
 KEEP_MS: Final = MINUTE_MS
@@ -30,10 +30,10 @@ class AlertmanagerChannel:
     """Tells one Alertmanager."""
 
     def __init__(self, receiver: Receiver, settings: Alertmanager, secret_of: SecretOf) -> None:
-        self._receiver = receiver
         self._settings = settings
         self._secret_of = secret_of
         self._language = Language(receiver.locale, receiver.zone)
+        self._poster = Poster(receiver.name, receiver.timeout_ms / 1000, allow_internal=True)
 
     async def send(self, message: Message, now_ms: int) -> None:
         """Deliver. Raises `DeliveryFailed`."""
@@ -46,15 +46,16 @@ class AlertmanagerChannel:
             await self._post(alerts[begin : begin + _AT_ONCE])
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Let go of the thread that looks names up."""
+        self._poster.close()
 
     async def _post(self, alerts: list[dict[str, Any]]) -> None:
         body = json.dumps(alerts, ensure_ascii=True).encode()
         auth = None
         if self._settings.user is not None and self._settings.password is not None:
             auth = (self._settings.user, self._secret_of(self._settings.password))
-        what = Post(f"{self._settings.url}/api/v2/alerts", body, {"Content-Type": "application/json"}, auth)
-        await post(what, self._receiver.timeout_ms / 1000, allow_internal=True)
+        url = f"{self._settings.url}/api/v2/alerts"
+        await self._poster.post(Post(url, body, {"Content-Type": "application/json"}, auth))
 
 
 def alerts_of(entries: Iterable[Entry], language: Language, now_ms: int) -> list[dict[str, Any]]:

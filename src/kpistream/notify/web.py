@@ -4,20 +4,23 @@ A name is resolved once, its addresses are checked, and these very addresses are
 answers differently the next time (DNS rebinding) gains nothing. Redirects are not followed, proxies not used.
 """
 
+import asyncio
 import ipaddress
 import socket
 from collections.abc import Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from typing import Final, NamedTuple
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from kpistream.notify.delivery import DeliveryFailed
 
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _ANSWER_BYTES: Final = 2000
+_REFUSED: Final = "the host is an internal address; allow_internal: yes lets it be one"
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -46,55 +49,78 @@ def internal(text: str) -> bool:
     return not address.is_global or address.is_multicast
 
 
-class Guard(AbstractResolver):
-    """Resolves names, and refuses those of which any address is internal."""
+class Resolver(AbstractResolver):
+    """Resolves names in a thread of its own, so that a name server that hangs holds up no other receiver.
 
-    def __init__(self) -> None:
-        self._inner = ThreadedResolver()
+    Unless internal addresses are allowed, a name of which any address is internal is refused.
+    """
+
+    def __init__(self, thread: Executor, *, allow_internal: bool) -> None:
+        self._thread = thread
+        self._allow_internal = allow_internal
 
     async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """The addresses of a host, all of them public. Raises `InternalAddress`."""
-        found = await self._inner.resolve(host, port, family)
-        if any(internal(each["host"]) for each in found):
+        """The addresses of a host. Raises `InternalAddress`."""
+        look = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, family=family)
+        found = await asyncio.get_running_loop().run_in_executor(self._thread, look)
+        addresses = [(str(each[4][0]), each[0], each[2]) for each in found]
+        if not self._allow_internal and any(internal(address) for address, *_ in addresses):
             raise InternalAddress("the host has an internal address")
-        return found
+        return [
+            ResolveResult(
+                hostname=host, host=address, port=port, family=kind, proto=protocol, flags=socket.AI_NUMERICHOST
+            )
+            for address, kind, protocol in addresses
+        ]
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """The thread is the poster's."""
 
 
-async def post(what: Post, timeout_s: float, *, allow_internal: bool) -> None:
-    """Send; returns when the answer is 2xx. Raises `DeliveryFailed`, whose text names no address."""
-    host = URL(what.url).host or ""
-    if not allow_internal and _literal(host) and internal(host):
-        raise DeliveryFailed("the host is an internal address; allow_internal: yes lets it be one")
-    connector = aiohttp.TCPConnector(
-        resolver=None if allow_internal else Guard(), use_dns_cache=False, force_close=True, limit=1
-    )
-    auth = None if what.auth is None else aiohttp.BasicAuth(*what.auth, encoding="utf-8")
-    try:
+class Poster:
+    """Posts for one receiver."""
+
+    def __init__(self, name: str, timeout_s: float, *, allow_internal: bool) -> None:
+        self._timeout_s = timeout_s
+        self._allow_internal = allow_internal
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"names-{name}")
+
+    async def post(self, what: Post) -> None:
+        """Send; returns when the answer is 2xx. Raises `DeliveryFailed`, whose text names no address."""
+        host = URL(what.url).host or ""
+        if not self._allow_internal and _literal(host) and internal(host):
+            raise DeliveryFailed(_REFUSED)
+        try:
+            status = await self._status(what)
+        except InternalAddress as error:
+            raise DeliveryFailed(_REFUSED) from error
+        except TimeoutError as error:
+            raise DeliveryFailed(f"no answer within {self._timeout_s:g} s") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            if isinstance(error.__cause__, InternalAddress):
+                raise DeliveryFailed(_REFUSED) from error
+            raise DeliveryFailed(f"no connection: {type(error).__name__}") from error
+        if not 200 <= status < 300:
+            raise DeliveryFailed(f"the answer was {status}")
+
+    def close(self) -> None:
+        """Let the thread end; one that hangs is not waited for."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _status(self, what: Post) -> int:
+        resolver = Resolver(self._thread, allow_internal=self._allow_internal)
+        connector = aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, force_close=True, limit=1)
+        limit = aiohttp.ClientTimeout(total=self._timeout_s)
+        auth = None if what.auth is None else aiohttp.BasicAuth(*what.auth, encoding="utf-8")
+        headers = dict(what.headers)
         async with (
-            aiohttp.ClientSession(
-                connector=connector, timeout=aiohttp.ClientTimeout(total=timeout_s), trust_env=False
-            ) as session,
-            session.post(
-                what.url, data=what.body, headers=dict(what.headers), auth=auth, allow_redirects=False
-            ) as answer,
+            aiohttp.ClientSession(connector=connector, timeout=limit, trust_env=False) as session,
+            session.post(what.url, data=what.body, headers=headers, auth=auth, allow_redirects=False) as answer,
         ):
-            status = answer.status
             await answer.content.read(_ANSWER_BYTES)
-    except InternalAddress as error:
-        raise DeliveryFailed("the host has an internal address; allow_internal: yes lets it") from error
-    except TimeoutError as error:
-        raise DeliveryFailed(f"no answer within {timeout_s:g} s") from error
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        if isinstance(error.__cause__, InternalAddress):
-            raise DeliveryFailed("the host has an internal address; allow_internal: yes lets it be one") from error
-        raise DeliveryFailed(f"no connection: {type(error).__name__}") from error
-    if not 200 <= status < 300:
-        raise DeliveryFailed(f"the answer was {status}")
+            return answer.status
 
 
 def _literal(host: str) -> bool:

@@ -17,7 +17,7 @@ from kpistream.core.explanation import explained
 from kpistream.core.receivers import Receiver, Webhook
 from kpistream.notify.delivery import SecretOf, looked_up
 from kpistream.notify.languages import Language
-from kpistream.notify.web import Post, post
+from kpistream.notify.web import Post, Poster
 from kpistream.notify.wording import headline, write
 
 EVENT_TYPE: Final = "kpistream.alerts"
@@ -30,10 +30,10 @@ class WebhookChannel:
     """Tells one receiver by webhook."""
 
     def __init__(self, receiver: Receiver, settings: Webhook, secret_of: SecretOf) -> None:
-        self._receiver = receiver
         self._settings = settings
         self._secret_of = secret_of
         self._language = Language(receiver.locale, receiver.zone)
+        self._poster = Poster(receiver.name, receiver.timeout_ms / _SECOND_MS, allow_internal=settings.allow_internal)
 
     async def send(self, message: Message, now_ms: int) -> None:
         """Deliver. Raises `DeliveryFailed`."""
@@ -44,14 +44,14 @@ class WebhookChannel:
             TIMESTAMP: timestamp,
             SIGNATURE: signature(self._secret_of(self._settings.secret), timestamp, body),
         }
-        what = Post(looked_up(self._settings.url, self._secret_of), body, headers)
-        await post(what, self._receiver.timeout_ms / _SECOND_MS, allow_internal=self._settings.allow_internal)
+        await self._poster.post(Post(looked_up(self._settings.url, self._secret_of), body, headers))
 
     async def keep(self, standing: Sequence[Entry], now_ms: int) -> None:
         """A webhook hears of changes only."""
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Let go of the thread that looks names up."""
+        self._poster.close()
 
 
 def signature(secret: str, timestamp: str, body: bytes) -> str:

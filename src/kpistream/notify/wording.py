@@ -75,7 +75,7 @@ class Text(NamedTuple):
 
 
 def write(message: Message, language: Language, limit_bytes: int | None = None) -> Text:
-    """A message as a person reads it, its body at most so many bytes of UTF-8."""
+    """A message as a person reads it, subject and body together at most so many bytes of UTF-8."""
     explanations = [explained(entry.transition) for entry in message.entries]
     severe = max(explanations, key=lambda each: each.severity is Severity.CRITICAL)
     if len(explanations) == 1:
@@ -84,9 +84,11 @@ def write(message: Message, language: Language, limit_bytes: int | None = None) 
         first = language._("{count} alerts").format(count=len(explanations)) + _of_team(message.entries, language)
     parts = [full(entry, language) for entry in message.entries] if len(explanations) <= _IN_FULL else []
     body = "\n\n".join(parts)
-    if not parts or (limit_bytes is not None and size(body) > limit_bytes):
-        body = _briefly(explanations, language, limit_bytes)
-    return Text(_marked(first, message.kind, severe, language), body)
+    subject = _marked(first, message.kind, severe, language)
+    room = None if limit_bytes is None else limit_bytes - size(subject) - _COUNT_BYTES
+    if not parts or (room is not None and size(body) > room):
+        body = _briefly(explanations, language, room)
+    return Text(subject, body)
 
 
 def _briefly(explanations: Sequence[Explanation], language: Language, limit_bytes: int | None) -> str:
