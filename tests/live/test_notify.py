@@ -1,13 +1,18 @@
 """Telling people on a real Apache Kafka, with a real Alertmanager and web servers: kills, and broken receivers."""
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from aiokafka.errors import KafkaError
 
 from kpistream.core.alerts import State, Transition, alert_key, encode_transition
+from kpistream.log.publisher import Publisher
+from kpistream.log.records import Outgoing
+from kpistream.log.tail import read_on
 from tests.live.alertmanager import AlertManager
 from tests.live.broker import Broker
 from tests.live.recorder import Recorder
@@ -176,6 +181,38 @@ def test_broken_receivers_are_seen_and_stall_nobody(kafka: Broker, tmp_path: Pat
             assert len({message for _, message in told(hook)}) == 2
 
 
+def test_process_that_was_thought_dead_and_wakes_up_changes_nothing(kafka: Broker, tmp_path: Path) -> None:
+    """It stands still, another takes over and tells of bela; awake again it may end or stand by, and must not write."""
+    with Recorder() as hook:
+        routes = "    - {to: desk, group_by: [agent], group_wait: 0 s, group_interval: 0 s}\n"
+        folder = settings(tmp_path, f"    desk: {{{HOOK.format(url=hook.url)}}}\n", routes)
+        with System(kafka, tmp_path, settings=folder, metrics_port=0) as system:
+            first = system.notify()
+            system.until("a ready role", lambda: ready(first), first)
+            system.produce_to("alerts", sent(slip("anna")))
+            system.until("anna told", lambda: len(hook.requests) == 1, first)
+            first.pause()
+            second = system.notify()
+            system.produce_to("alerts", sent(slip("anna", 2, State.OK), slip("bela")))
+            expected = {"connects/acme/agent:anna/1", "connects/acme/agent:anna/2", "connects/acme/agent:bela/1"}
+            system.until("both told", lambda: set(dict(told(hook))) == expected, second)
+            system.until("committed", lambda: system.at_end(system.notify_group, "alerts"), second)
+            first.resume()
+            system.produce_to("alerts", sent(slip("chiara")))
+            system.until("chiara told", lambda: "connects/acme/agent:chiara/1" in dict(told(hook)))
+            for role in (first, second):
+                role.end()
+            third = system.notify()
+            system.produce_to("alerts", sent(slip("duarte")))
+            system.until("duarte told", lambda: "connects/acme/agent:duarte/1" in dict(told(hook)), third)
+            third.stop()
+
+            ids: dict[str, set[str]] = {}
+            for alert, message in told(hook):
+                ids.setdefault(alert, set()).add(message)
+            assert {alert: found for alert, found in ids.items() if len(found) > 1} == {}
+
+
 def test_words_of_people_are_heard_and_survive(kafka: Broker, tmp_path: Path) -> None:
     with Recorder() as hook:
         routes = "    - {to: [desk], group_by: [agent], group_wait: 0 s, group_interval: 0 s}\n"
@@ -217,3 +254,26 @@ def test_words_of_people_are_heard_and_survive(kafka: Broker, tmp_path: Path) ->
             assert (bela["said"], bela["ack"]["note"], bela["ack"]["by"]) == ("acknowledged", "talking", "eva")
             gone = system.run("alerts", "ack", "connects/acme/agent:nobody/1", code=2)
             assert 'alert "connects/acme/agent:nobody/1" is not in the log' in gone.stderr
+
+
+def test_last_publisher_under_an_id_shuts_out_those_before(kafka: Broker) -> None:
+    async def play() -> list[bytes]:
+        connection = {"bootstrap_servers": kafka.bootstrap}
+        first, second = (Publisher(connection, timeout_s=30, sole_id=topic) for _ in range(2))
+        await first.start()
+        try:
+            assert await first.publish(topic, 0, [Outgoing(b"k", b"first")]) == [0]
+            await second.start()
+            with pytest.raises(KafkaError):
+                await first.publish(topic, 0, [Outgoing(b"k", b"late")])
+            await second.publish(topic, 0, [Outgoing(b"k", b"second")])
+            held = await read_on(connection, topic, {0: 0})
+            return [record.value for record in held[0]]
+        finally:
+            await first.stop()
+            await second.stop()
+
+    topic = f"sole-{time.monotonic_ns():x}"
+    kafka.create_topics({topic: 1})
+
+    assert asyncio.run(play()) == [b"first", b"second"]

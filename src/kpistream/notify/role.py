@@ -73,9 +73,10 @@ class Notifier:
         self._settings = settings
         self._metrics = metrics
         self._health = health
-        self._publisher = Publisher(settings.connection, timeout_s=settings.publish_timeout_s)
+        self._publisher: Publisher | None = None
         channels = {name: channel_of(receiver) for name, receiver in settings.notify.receivers.items()}
-        self._ports = Ports(self._publisher, settings.topics, channels, clocks, metrics)
+        self._channels = channels
+        self._clocks = clocks
         self._turn = health.pulse(_TURN, _HINT, settings.stall_timeout_s)
         self._loading = health.pulse(_LOADING, _HINT, math.inf, unready_after_s=0.0)
         self._stopping = asyncio.Event()
@@ -105,7 +106,6 @@ class Notifier:
         acks = AIOKafkaConsumer(**settings.connection, enable_auto_commit=False, auto_offset_reset="earliest")
         failure: BaseException | None = None
         try:
-            await self._publisher.start()
             await acks.start()
             acks.assign([TopicPartition(settings.topics.alert_acks, 0)])
             await consumer.start()
@@ -121,8 +121,7 @@ class Notifier:
             await self._end_desk(at_once=failure is not None)
             await consumer.stop()
             await acks.stop()
-            await self._publisher.stop()
-            for channel in self._ports.channels.values():
+            for channel in self._channels.values():
                 await channel.close()
             ending.rest()
 
@@ -160,8 +159,14 @@ class Notifier:
         settings = self._settings
         tps = sorted(consumer.assignment())
         ends = await consumer.end_offsets(tps)
+        publisher = Publisher(
+            settings.connection, timeout_s=settings.publish_timeout_s, sole_id=f"{settings.group}-teller"
+        )
+        self._publisher = publisher
+        await publisher.start()  # from here on nobody else writes what is loaded now
         held = await read_on(settings.connection, settings.topics.notifications, {0: 0})
-        desk = Desk(settings.notify, self._ports, _latest(settings.topics.notifications, held[0]))
+        ports = Ports(publisher, settings.topics, self._channels, self._clocks, self._metrics)
+        desk = Desk(settings.notify, ports, _latest(settings.topics.notifications, held[0]))
         end = (await acks.end_offsets([TopicPartition(settings.topics.alert_acks, 0)])).popitem()[1]
         await acks.seek_to_beginning()
         while await acks.position(TopicPartition(settings.topics.alert_acks, 0)) < end:
@@ -239,6 +244,9 @@ class Notifier:
         if self._desk is not None:
             desk, self._desk = self._desk, None
             await desk.close(at_once=at_once)
+        if self._publisher is not None:
+            publisher, self._publisher = self._publisher, None
+            await publisher.stop()
 
 
 def _latest(topic: str, records: Iterable[LogRecord]) -> list[Record]:
