@@ -31,7 +31,9 @@ class Config:
     store: str = _setting(
         "", "ClickHouse: http(s)://user:password@host:port/database, or a directory for the embedded engine"
     )
-    settings: str = _setting("", "directory with the roster, targets and schedules in YAML, and shifts in CSV")
+    settings: str = _setting(
+        "", "directory with the roster, targets, schedules and receivers in YAML, and shifts in CSV"
+    )
     group: str = _setting("kpistream", "prefix of the consumer groups; the worker's group is PREFIX-worker")
     instance: str = _setting(
         "", "static group member name of this process (a pod's ordinal); empty: dynamic membership"

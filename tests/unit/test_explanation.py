@@ -80,3 +80,9 @@ def test_slip_after_a_hold_time_has_begun_with_it() -> None:
 
     assert explained(held).since_ms == NOON_MS - 300_000
     assert explained(transition(2, since_ms=NOON_MS - 300_000)).since_ms == NOON_MS
+
+
+def test_kpi_that_this_version_does_not_know_is_told_by_its_name() -> None:
+    found = explained(transition(kpi="complaints_per_hour", value=1.5, numerator=3, denominator=2))
+
+    assert (found.kpi, found.unit, found.formula) == ("complaints_per_hour", "", "complaints_per_hour")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kpistream.core.alerts import State
+from kpistream.core.errands import Silence
 from kpistream.core.receivers import (
     HOUR_MS,
     MINUTE_MS,
@@ -230,3 +231,9 @@ def test_reference_names_every_key() -> None:
 
     assert {"quiet", "url", "escalate", "group_by", "team"} <= asked
     assert {key for key in asked if f"`{key}`" not in page and f"{key}:" not in page} == set()
+
+
+def test_reference_names_every_reason_for_silence() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "notifications.md").read_text("utf-8")
+
+    assert [reason for reason in Silence if f"`{reason}`" not in page] == []

@@ -134,6 +134,12 @@ def test_message_of_many_has_a_line_and_a_command_for_each() -> None:
     assert write(message(*entries[:3]), ENGLISH).body.count("Evidence:") == 3
 
 
+def test_kpi_that_this_version_does_not_know_has_words_too() -> None:
+    text = read(ENGLISH, kpi="complaints_per_hour", value=1.5, numerator=3, denominator=2, low=1.0)
+
+    assert text.subject == "Anna Berg: complaints per hour misses its target: 1.5 (of 2 cases), target at least 1"
+
+
 def asked() -> Iterator[str]:
     for path in sorted(NOTIFY.glob("*.py")):
         with path.open("rb") as file:

@@ -79,6 +79,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     kpi: str
     unit: str
+    """Empty for a KPI that this version does not know."""
     formula: str
     tenant: str
     scope: str
@@ -149,13 +150,13 @@ _SAME: Final = (
 
 def explained(transition: Transition) -> Explanation:
     """The transition with everything that follows from it."""
-    kpi, state = BY_NAME[transition.kpi], transition.to_state
+    kpi, state = BY_NAME.get(transition.kpi), transition.to_state
     resting = state in (State.NO_DATA, State.SUSPENDED)
     return Explanation(
         **{name: getattr(transition, name) for name in _SAME},
         happened=happened(transition),
-        unit=kpi.unit,
-        formula=definition(kpi),
+        unit="" if kpi is None else kpi.unit,
+        formula=transition.kpi if kpi is None else definition(kpi),
         who=transition.display_name or transition.scope.partition(":")[2] or transition.tenant,
         chance_days=chance_days(transition),
         alarm_days=None if not transition.alpha else math.floor(1 / transition.alpha + 1e-9),

@@ -153,7 +153,9 @@ def full(entry: Entry, language: Language) -> str:
     if found.team is not None:
         lines.append(tell("Team: {team}").format(team=found.team))
     lines += [
-        tell("Value: {value}, {reason}").format(value=value(found, language), reason=tell(REASONS[found.reason])),
+        tell("Value: {value}, {reason}").format(
+            value=value(found, language), reason=tell(REASONS.get(found.reason, found.reason))
+        ),
         tell("Target {target}: {bound}, {origin}").format(
             target=found.target, bound=bound(found, language), origin=origin(found, language)
         ),
@@ -166,7 +168,9 @@ def full(entry: Entry, language: Language) -> str:
             end=language.time(found.window_to_ms, found.at_ms),
         ),
         tell("Since: {time} ({zone}); before: {state}").format(
-            time=language.time(found.since_ms), zone=language.zone, state=tell(STATES[found.previous])
+            time=language.time(found.since_ms),
+            zone=language.zone,
+            state=tell(STATES.get(found.previous, found.previous)),
         ),
         tell("Next: {next}").format(next=tell(NEXTS[found.next])),
         tell("How it is counted: {formula}").format(formula=found.formula),
