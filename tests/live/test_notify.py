@@ -213,6 +213,20 @@ def test_process_that_was_thought_dead_and_wakes_up_changes_nothing(kafka: Broke
             assert {alert: found for alert, found in ids.items() if len(found) > 1} == {}
 
 
+def test_role_ends_in_time_beside_a_mail_server_that_says_nothing(kafka: Broker, tmp_path: Path) -> None:
+    with silent_server() as port:
+        mail = f"mail: {{to: a@b.example, from: c@d.example, host: 127.0.0.1, port: {port}, tls: none}}"
+        folder = settings(tmp_path, f"    floor: {{{mail}, timeout: 5 m}}\n", "    - {to: floor, group_wait: 0 s}\n")
+        with System(kafka, tmp_path, settings=folder, metrics_port=0) as system:
+            notify = system.notify()
+            system.until("a ready role", lambda: ready(notify), notify)
+            system.produce_to("alerts", sent(slip("anna")))
+            waiting = 'kpistream_notify_waiting{receiver="floor"}'
+            system.until("a mail under way", lambda: metric(notify, waiting) == 1, notify)
+
+            notify.stop()
+
+
 def test_words_of_people_are_heard_and_survive(kafka: Broker, tmp_path: Path) -> None:
     with Recorder() as hook:
         routes = "    - {to: [desk], group_by: [agent], group_wait: 0 s, group_interval: 0 s}\n"

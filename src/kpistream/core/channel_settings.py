@@ -67,7 +67,7 @@ def web_address(text: str) -> str:
 
 def mail_address(text: str) -> str:
     """Something with one @, without spaces or line ends."""
-    if re.fullmatch(r"[^@\s<>,;]+@[^@\s<>,;]+", text) is None:
+    if not text.isprintable() or re.fullmatch(r"[^@\s<>,;]+@[^@\s<>,;]+", text) is None:
         raise ValueError(f'"{text[:80]}" is no mail address')
     return text
 

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -22,6 +21,7 @@ from kpistream.core.receivers import Chat, Receiver
 from kpistream.core.targets import Severity
 from kpistream.notify.delivery import DeliveryFailed, SecretOf
 from kpistream.notify.languages import Language
+from kpistream.notify.one_thread import OneThread
 from kpistream.notify.wording import write
 
 LIMIT_BYTES: Final = {"slack": 30_000, "teams": 20_000, "dingtalk": 18_000, "feishu": 18_000, "wecom": 2_000}
@@ -75,7 +75,7 @@ class ChatChannel:
         self._settings = settings
         self._secret_of = secret_of
         self._language = Language(receiver.locale, receiver.zone)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"chat-{receiver.name}")
+        self._thread = OneThread(f"chat-{receiver.name}")
         for name in _TALKATIVE:
             logging.getLogger(name).setLevel(logging.ERROR)
 
@@ -103,7 +103,7 @@ class ChatChannel:
 
     async def close(self) -> None:
         """Let the thread end; one that hangs is not waited for."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._thread.shutdown()
 
     def _plugin(self) -> Any:
         settings = self._settings

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import smtplib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -19,6 +18,7 @@ from kpistream.core.errands import Entry, Message
 from kpistream.core.receivers import Mail, Receiver
 from kpistream.notify.delivery import DeliveryFailed, SecretOf
 from kpistream.notify.languages import Language
+from kpistream.notify.one_thread import OneThread
 from kpistream.notify.wording import write
 
 log = logging.getLogger(__name__)
@@ -38,21 +38,21 @@ class MailChannel:
         self._secret_of = secret_of
         self._tls = tls
         self._language = Language(receiver.locale, receiver.zone)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"mail-{receiver.name}")
+        self._thread = OneThread(f"mail-{receiver.name}")
 
     async def send(self, message: Message, now_ms: int) -> None:
         """Deliver. Raises `DeliveryFailed`."""
         password = None if self._settings.password is None else self._secret_of(self._settings.password)
-        mail = mail_of(message, self._settings, self._language)
         loop, limit_s = asyncio.get_running_loop(), self._receiver.timeout_ms / 1000
-        work = loop.run_in_executor(self._thread, self._deliver, mail, password)
         try:
+            mail = mail_of(message, self._settings, self._language)
+            work = loop.run_in_executor(self._thread, self._deliver, mail, password)
             refused = await asyncio.wait_for(work, limit_s)
         except TimeoutError as error:
             raise DeliveryFailed(f"the mail server has not taken it within {limit_s:g} s") from error
         except smtplib.SMTPResponseException as error:
             raise DeliveryFailed(f"the mail server answered {error.smtp_code}") from error
-        except (smtplib.SMTPException, OSError, UnicodeError) as error:
+        except (smtplib.SMTPException, OSError, ValueError) as error:
             raise DeliveryFailed(f"no mail: {type(error).__name__}") from error
         if refused:
             log.warning("mail addresses refused receiver=%s count=%s", self._receiver.name, len(refused))
@@ -62,7 +62,7 @@ class MailChannel:
 
     async def close(self) -> None:
         """Let the thread end; one that hangs is not waited for."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._thread.shutdown()
 
     def _deliver(self, mail: EmailMessage, password: str | None) -> dict[str, tuple[int, bytes]]:
         settings, limit_s = self._settings, self._receiver.timeout_ms / 1000

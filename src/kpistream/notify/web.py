@@ -8,7 +8,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -17,6 +17,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from kpistream.notify.delivery import DeliveryFailed
+from kpistream.notify.one_thread import OneThread
 
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _ANSWER_BYTES: Final = 2000
@@ -85,7 +86,7 @@ class Poster:
     def __init__(self, name: str, timeout_s: float, *, allow_internal: bool) -> None:
         self._timeout_s = timeout_s
         self._allow_internal = allow_internal
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"names-{name}")
+        self._thread = OneThread(f"names-{name}")
 
     async def post(self, what: Post) -> None:
         """Send; returns when the answer is 2xx. Raises `DeliveryFailed`, whose text names no address."""
@@ -107,7 +108,7 @@ class Poster:
 
     def close(self) -> None:
         """Let the thread end; one that hangs is not waited for."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._thread.shutdown()
 
     async def _status(self, what: Post) -> int:
         resolver = Resolver(self._thread, allow_internal=self._allow_internal)
