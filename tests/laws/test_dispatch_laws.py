@@ -8,7 +8,7 @@ is killed between delivery and note, the same message comes again under the same
 from collections import Counter
 from typing import Any
 
-from hypothesis import given, note
+from hypothesis import example, given, note
 from hypothesis import strategies as st
 
 from kpistream.core.acks import Said, acknowledged, closed, muted, snoozed
@@ -165,6 +165,7 @@ def test_nobody_is_told_of_a_transition_twice_but_by_a_repeat(steps: list[tuple[
 
 
 @given(STEPS)
+@example([("alert", 0, 1, False), ("turn", "fine"), ("wait", 9 * HOUR_MS), ("turn", "fails"), ("alert", 0, 0, False)])
 def test_alert_that_nobody_was_told_of_recovers_in_silence(steps: list[tuple[Any, ...]]) -> None:
     story = Story()
     for name, *arguments in steps:

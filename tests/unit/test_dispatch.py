@@ -209,6 +209,22 @@ def test_what_fires_is_repeated_until_somebody_acknowledges_and_again_when_it_fi
     assert [message.kind for message in desk.wait(HOUR_MS + MINUTE_MS)] == [Kind.NEWS, Kind.REPEAT]
 
 
+def test_repeat_that_failed_tells_the_same_again_when_the_alert_is_over_meanwhile() -> None:
+    desk = Desk(settings(f"floor: {{{CHAT}}}", "{to: floor, repeat: 1 h, group_wait: 0 s, group_interval: 0 s}"))
+    desk.take(transition())
+    desk.turn()
+    desk.now_ms += HOUR_MS
+    failed = []
+    desk.turn(lambda message: failed.append(message) or False)
+    desk.take(transition(2, State.OK))
+
+    again = desk.wait(MINUTE_MS)
+
+    assert told(failed) == [("floor", "repeat", ["connects/acme/agent:anna/1"])]
+    assert told(again) == [*told(failed), ("floor", "news", ["connects/acme/agent:anna/2"])]
+    assert again[0].id == failed[0].id
+
+
 def test_snoozed_alert_is_told_at_its_end_if_it_still_fires() -> None:
     desk = Desk(CALM)
     desk.ack(snoozed(None, ANNA, NOON_MS + HOUR_MS, said()))

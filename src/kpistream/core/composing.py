@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from kpistream.core.alerts import Transition
 from kpistream.core.errands import Entry, Errand, Kind, Message, Sealed, Sent, message_id
 from kpistream.core.receivers import Receiver
 
@@ -104,15 +105,21 @@ def seal(errands: Sequence[Errand], now_ms: int) -> list[Errand]:
     """The errands of a new message, which is in them from now on."""
     chosen = sorted(errands, key=_order)[:MOST_ENTRIES]
     again = any(not errand.waiting for errand in chosen)
-    alerts = [each.alert_id for errand in chosen for each in errand.waiting or (errand.last,)]
+    alerts = [each.alert_id for errand in chosen for each in errand.waiting or _again(errand)]
     id_ = message_id(chosen[0].receiver, alerts, sum(errand.repeats + 1 for errand in chosen) if again else 0)
     kind = _kind(chosen)
     out = []
     for errand in chosen:
-        through = (errand.waiting[-1] if errand.waiting else errand.last).sequence
+        through = (errand.waiting or _again(errand))[-1].sequence
         sealed = Sealed(id_, kind, now_ms, through, not errand.waiting)
         out.append(_replace(errand, sealed=sealed, tried_ms=errand.tried_ms or now_ms))
     return out
+
+
+def _again(errand: Errand) -> tuple[Transition, ...]:
+    """What a repeat tells: what was told, whatever has happened since; that comes in a message of its own."""
+    assert errand.told is not None
+    return (errand.told,)
 
 
 def _order(errand: Errand) -> tuple[int, str]:
@@ -138,7 +145,7 @@ def message_of(errands: Iterable[Errand]) -> Message:
     for errand in members:
         assert errand.sealed is not None and errand.sealed.id == sealed.id
         if errand.sealed.repeat:
-            entries.append(Entry(errand.last, errand.repeats + 1, errand.began_ms, errand.told))
+            entries += [Entry(each, errand.repeats + 1, errand.began_ms, each) for each in _again(errand)]
             continue
         for transition in errand.waiting:
             if transition.sequence <= errand.sealed.through:

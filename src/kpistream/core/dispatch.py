@@ -26,7 +26,7 @@ from kpistream.core.errands import (
     retry_after_ms,
     subject_key,
 )
-from kpistream.core.holding import Held, Holding, answered
+from kpistream.core.holding import Held, Holding, answered, group_of
 from kpistream.core.receivers import DAY_MS, MINUTE_MS, Notify, Receiver, Route
 from kpistream.core.targets import Why
 from kpistream.core.wanting import Offer, offered
@@ -46,6 +46,15 @@ class Silenced(NamedTuple):
     reason: Silence
 
 
+class _Way(NamedTuple):
+    """The route of an errand, and the labels of its messages, for as long as it is about this transition."""
+
+    last: Transition
+    escalation: bool
+    route: Route
+    group: tuple[str, ...]
+
+
 class Dispatcher:
     """All receivers of an installation."""
 
@@ -57,6 +66,7 @@ class Dispatcher:
         """By receiver and subject."""
         self._active: dict[str, dict[str, Errand]] = {name: {} for name in settings.receivers}
         """Of these, those that may have something to tell: a look costs no more than they."""
+        self._ways: dict[str, dict[str, _Way]] = {name: {} for name in settings.receivers}
         self._told_ms: dict[str, dict[tuple[str, ...], int]] = {name: {} for name in settings.receivers}
         """When a group of a receiver had its last message."""
         self._sent: dict[str, Sent] = {name: Sent(name) for name in settings.receivers}
@@ -174,6 +184,7 @@ class Dispatcher:
                 if gone and idle and now_ms - errand.changed_ms > _SETTLED_MS:
                     del errands[subject]
                     self._active[errand.receiver].pop(subject, None)
+                    self._ways[errand.receiver].pop(subject, None)
                     self._changed[errand.key] = None
 
     # ---- state
@@ -209,7 +220,7 @@ class Dispatcher:
             self._active[name].pop(subject, None)
 
     def _note_told(self, errand: Errand, told_ms: int) -> None:
-        group = self._holding.group(errand, self._settings.receivers[errand.receiver], self._route(errand))
+        group = self._way(errand).group
         known = self._told_ms[errand.receiver]
         if told_ms > known.get(group, 0):
             known[group] = told_ms
@@ -227,6 +238,15 @@ class Dispatcher:
         errands = self._active[message.receiver].values()
         return [errand for errand in errands if errand.sealed is not None and errand.sealed.id == message.id]
 
+    def _way(self, errand: Errand) -> _Way:
+        ways, subject = self._ways[errand.receiver], errand.subject
+        way = ways.get(subject)
+        if way is None or way.last is not errand.last or way.escalation != errand.escalation:
+            route = self._route(errand)
+            group = group_of(errand, self._settings.receivers[errand.receiver], route)
+            way = ways[subject] = _Way(errand.last, errand.escalation, route, group)
+        return way
+
     def _route(self, errand: Errand) -> Route:
         """The route that an errand is on; what holds without a word when it is on none any more."""
         routes = self._settings.routes_of(errand.last)
@@ -243,8 +263,7 @@ class Dispatcher:
     def _looks(self, receiver: Receiver, now_ms: int) -> list[Look]:
         out = []
         for errand in list(self._active[receiver.name].values()):
-            route = self._route(errand)
-            group = self._holding.group(errand, receiver, route)
+            _, _, route, group = self._way(errand)
             told_ms = self._told_ms[receiver.name].get(group, 0)
             interval_ms = 0 if receiver.keeps_state else route.group_interval_ms
             if errand.sealed is not None:
@@ -283,7 +302,9 @@ class Dispatcher:
             return
         next_ms = NEVER_MS
         for errand in [each for errands in self._active.values() for each in errands.values()]:
-            steps = self._route(errand).escalate if errand.fires and errand.tried_ms and not errand.escalation else ()
+            steps = (
+                self._way(errand).route.escalate if errand.fires and errand.tried_ms and not errand.escalation else ()
+            )
             if len(steps) <= errand.escalated:
                 continue
             if answered(errand, self._acks.get(errand.subject), now_ms):
@@ -328,6 +349,7 @@ def _due_ms(held: Held, receiver: Receiver, route: Route) -> int | None:
     if errand.waiting:
         wait_ms = 0 if receiver.keeps_state or errand.escalation else route.group_wait_ms
         return max(errand.arrived_ms + wait_ms, held.until_ms)
-    if held.repeats and route.repeat_ms is not None and errand.told_open and not receiver.keeps_state:
+    known = errand.told is not None and errand.told.to_state is State.FIRING
+    if held.repeats and route.repeat_ms is not None and known and not receiver.keeps_state:
         return max(errand.told_ms + route.repeat_ms, held.until_ms)
     return None

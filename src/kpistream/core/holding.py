@@ -71,13 +71,6 @@ class Holding:
                     return True
         return False
 
-    def group(self, errand: Errand, receiver: Receiver, route: Route) -> tuple[str, ...]:
-        """Labels that an errand's message has in common; an escalation goes alone."""
-        if receiver.keeps_state:
-            return ()
-        kind = "escalation" if errand.escalation else ""
-        return (kind, *(label_of(errand.last, label) for label in route.group_by))
-
     def looked_at(self, errand: Errand, receiver: Receiver, ack: Ack | None, now_ms: int) -> Held:
         """What is left to tell, and from when on. What keeps state is told all, whatever people say."""
         if receiver.keeps_state:
@@ -94,6 +87,14 @@ class Holding:
             return Held(blocked, None if snoozed_ms <= now_ms else snoozed_ms)
         left, over = _over(errand)
         return Held(left, now_ms, errand.fires and not answered(errand, ack, now_ms), over)
+
+
+def group_of(errand: Errand, receiver: Receiver, route: Route) -> tuple[str, ...]:
+    """Labels that an errand's message has in common; an escalation goes alone."""
+    if receiver.keeps_state:
+        return ()
+    kind = "escalation" if errand.escalation else ""
+    return (kind, *(label_of(errand.last, label) for label in route.group_by))
 
 
 def answered(errand: Errand, ack: Ack | None, now_ms: int) -> bool:
