@@ -565,6 +565,18 @@ def test_alertmanager_is_told_at_once_and_keeps_what_rests_until_it_is_over() ->
     assert desk.dispatcher.standing("am") == ()
 
 
+def test_alertmanager_that_was_away_for_days_hears_of_what_fires_within_a_minute() -> None:
+    desk = Desk(settings("am: {alertmanager: {url: http://am}}", "{to: am}"))
+    desk.take(transition())
+
+    for _ in range(2 * 24 * 60):
+        desk.now_ms += MINUTE_MS
+        desk.turn(lambda _: False)
+
+    assert desk.silenced == []
+    assert told(desk.wait(MINUTE_MS)) == [("am", "news", ["connects/acme/agent:anna/1"])]
+
+
 def test_what_was_over_long_ago_is_forgotten() -> None:
     desk = Desk(CALM)
     desk.take(transition(), transition(2, State.OK), transition(scope="agent:bela"))

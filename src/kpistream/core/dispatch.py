@@ -116,10 +116,16 @@ class Dispatcher:
             self._put(Sent(message.receiver, (*recent, now_ms)))
 
     def failed(self, message: Message, now_ms: int) -> bool:
-        """A channel could not deliver it: tried again later. False when it was tried for long enough: see `give_up`."""
-        if now_ms - message.made_ms >= GIVE_UP_MS and message.attempt >= GIVE_UP_ATTEMPTS:
+        """A channel could not deliver it: tried again later. False when it was tried for long enough: see `give_up`.
+
+        A receiver that keeps state is never given up, and tried every minute: what fires must be there once it is back.
+        """
+        keeps_state = self._settings.receivers[message.receiver].keeps_state
+        long_enough = now_ms - message.made_ms >= GIVE_UP_MS and message.attempt >= GIVE_UP_ATTEMPTS
+        if long_enough and not keeps_state:
             return False
-        retry_ms = now_ms + retry_after_ms(message.id, message.attempt)
+        wait_ms = retry_after_ms(message.id, message.attempt)
+        retry_ms = now_ms + (min(wait_ms, MINUTE_MS) if keeps_state else wait_ms)
         for errand in self._of(message):
             assert errand.sealed is not None
             sealed = _replace(errand.sealed, attempt=message.attempt + 1, retry_ms=retry_ms)
