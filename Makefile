@@ -25,7 +25,7 @@ lint: $(STAMP) ## check style, types and import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-live-tools: $(STAMP) ## install what the live tests need in addition: JDK, Maven, kcat, the Kafka jars, promtool
+live-tools: $(STAMP) ## install what the live tests need in addition: JDK, Maven, kcat, the Kafka jars, promtool, Alertmanager
 	@command -v javac >/dev/null && command -v mvn >/dev/null && command -v kcat >/dev/null || { \
 	  command -v apt-get >/dev/null || { echo "install a JDK (17 or newer), Maven and kcat, then run this again" >&2; exit 1; }; \
 	  as_root=; [[ $$(id -u) == 0 ]] || as_root=sudo; \
@@ -39,6 +39,15 @@ live-tools: $(STAMP) ## install what the live tests need in addition: JDK, Maven
 	  : "the one program out of the package, so that no Prometheus server is started on this machine"; \
 	  there=$$(mktemp -d); (cd "$$there" && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb .); \
 	  cp "$$there/usr/bin/promtool" $(BIN)/promtool; rm -rf "$$there"; }
+	@command -v prometheus-alertmanager >/dev/null || [[ -x $(BIN)/prometheus-alertmanager ]] || { \
+	  command -v apt-get >/dev/null || { echo "put Prometheus' alertmanager as prometheus-alertmanager on the path" >&2; exit 1; }; \
+	  as_root=; [[ $$(id -u) == 0 ]] || as_root=sudo; \
+	  $$as_root apt-get update -qq </dev/null; \
+	  there=$$(mktemp -d); (cd "$$there" && apt-get download -qq prometheus-alertmanager && dpkg-deb -x prometheus-alertmanager_*.deb .); \
+	  : "the templates are where Debian's program looks for them"; \
+	  $$as_root mkdir -p /usr/share/prometheus/alertmanager; \
+	  $$as_root cp "$$there"/usr/share/prometheus/alertmanager/*.tmpl /usr/share/prometheus/alertmanager/; \
+	  cp "$$there/usr/bin/prometheus-alertmanager" $(BIN)/prometheus-alertmanager; rm -rf "$$there"; }
 	@$(BIN)/python -m tests.live.broker fetch
 
 bench: $(STAMP) ## measure on a real Kafka: everything, or one part: make bench ARGS="recovery --help"

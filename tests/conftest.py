@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.front.process import Front
 from tests.live import broker
-from tests.meta.files import promtool
+from tests.live.alertmanager import AlertManager
+from tests.meta.files import alertmanager, promtool
 
 CI: Final = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 SHARED_DATA: Final = os.environ.get("KPISTREAM_SHARED_DATA", "")
@@ -25,6 +26,7 @@ LIVE: Final = Path(__file__).parent / "live"
 REMEDIES: Final = {
     "live": "a real Apache Kafka: make live-tools",
     "engine": "the embedded ClickHouse engine: pip install -c constraints.txt -e '.[embedded,dev]'",
+    "alertmanager": "prometheus-alertmanager: make live-tools",
     "promtool": "promtool, of Prometheus: make live-tools",
     "data": "the data sets: KPISTREAM_SHARED_DATA=/path/to/data make test",
 }
@@ -50,6 +52,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("live")
         if fixtures & {"engine_client", "http_clickhouse"}:
             item.add_marker("engine")
+        if "alert_manager" in fixtures:
+            item.add_marker("alertmanager")
         if "shared_data" in fixtures:
             item.add_marker("data")
 
@@ -60,15 +64,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(broker.missing())
     if item.get_closest_marker("promtool") and promtool() is None:
         pytest.skip("no promtool")
+    if item.get_closest_marker("alertmanager") and alertmanager() is None:
+        pytest.skip("no prometheus-alertmanager")
     if item.get_closest_marker("data") and not SHARED_DATA:
         pytest.skip("KPISTREAM_SHARED_DATA is not set")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Under CI=true a skipped live, engine or promtool test is a failure."""
+    """Under CI=true a skipped live, engine, promtool or alertmanager test is a failure."""
     report = yield
-    needed = any(item.get_closest_marker(marker) for marker in ("live", "engine", "promtool"))
+    needed = any(item.get_closest_marker(marker) for marker in ("live", "engine", "promtool", "alertmanager"))
     if CI and report.skipped and needed and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped under CI=true: {report.longrepr}"
@@ -112,6 +118,13 @@ def database(engine_client: Client) -> Iterator[str]:
     yield name
     engine_client.database = before
     engine_client.command(f"DROP DATABASE {name} SYNC")
+
+
+@pytest.fixture
+def alert_manager(tmp_path: Path) -> Iterator[AlertManager]:
+    """A running Prometheus Alertmanager, with a webhook receiver."""
+    with AlertManager(tmp_path / "alertmanager") as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

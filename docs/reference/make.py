@@ -19,7 +19,7 @@ from kpistream.core.alert_pages import alerts_page
 from kpistream.core.event_pages import events_page
 from kpistream.core.pages import kpis_page
 from kpistream.log.topics import Topics
-from kpistream.metrics import ReviewMetrics, SinkMetrics, WorkerMetrics
+from kpistream.metrics import NotifyMetrics, ReviewMetrics, SinkMetrics, WorkerMetrics
 
 _HEAD = "<!-- made by `make reference`; do not edit -->\n"
 
@@ -85,7 +85,8 @@ def configuration_page() -> str:
 def metrics_page() -> str:
     """Every Prometheus metric of every role."""
     parts = [_HEAD, "# Metrics\n", "Each role serves them at `/metrics` on its metrics port.\n"]
-    for role, make in (("worker", WorkerMetrics), ("sink", SinkMetrics), ("review", ReviewMetrics)):
+    makers = {"worker": WorkerMetrics, "sink": SinkMetrics, "review": ReviewMetrics, "notify": NotifyMetrics}
+    for role, make in makers.items():
         registry = CollectorRegistry()
         metrics = make(registry)
         labels = {m._name: m._labelnames for m in vars(metrics).values() if isinstance(m, MetricWrapperBase)}

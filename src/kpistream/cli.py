@@ -17,11 +17,13 @@ from typing import Any
 import click
 
 from kpistream import config as configuration
+from kpistream.alert_verbs import alerts
 from kpistream.audit_verbs import audit, repair
 from kpistream.dlq import dlq
 from kpistream.errors import ConfigError, EventRejected, KpistreamError, SinkUnavailable
 from kpistream.settings_verbs import absence, apply, settings
 from kpistream.target_verbs import targets
+from kpistream.topic_verbs import topics
 
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
@@ -219,6 +221,14 @@ def review(broker: str | None, store: str | None) -> None:
     _role("run_review", broker=broker, store=store)
 
 
+@cli.command()
+@_broker
+@click.option("--settings", metavar="DIR", help="Receivers and routes, beside the roster.")
+def notify(broker: str | None, settings: str | None) -> None:
+    """Role: tell people of alerts."""
+    _role("run_notify", broker=broker, settings=settings)
+
+
 def _role(name: str, **overrides: Any) -> None:
     from kpistream import service
 
@@ -253,45 +263,7 @@ async def _loudly(role: str, work: Coroutine[Any, Any, None], closing: list[thre
         os._exit(service.EXIT_FAILED)
 
 
-@cli.group(cls=_Ordered)
-def topics() -> None:
-    """The Kafka topics."""
-
-
-@topics.command("apply", epilog="Example: kpistream topics apply --broker kafka:9092 --partitions 12 --replication 3")
-@_broker
-@click.option("--partitions", type=click.IntRange(1), help="Partitions of events; may never change.  [default: 12]")
-@click.option("--replication", type=click.IntRange(1), default=1, show_default=True, help="Replicas; 3 in production.")
-def topics_apply(broker: str | None, partitions: int | None, replication: int) -> None:
-    """Make the topics that are missing, then check all."""
-    from kpistream import commands
-
-    raise click.exceptions.Exit(_run(commands.topics_apply_command(_config(broker=broker), partitions, replication)))
-
-
-@topics.command("verify")
-@_broker
-def topics_verify(broker: str | None) -> None:
-    """Check the topics; exit 1 when something is wrong."""
-    from kpistream import commands
-
-    raise click.exceptions.Exit(_run(commands.topics_verify_command(_config(broker=broker))))
-
-
-@topics.command(
-    "accept", epilog="Example: kpistream topics accept --broker kafka:9092 --store http://kpi@clickhouse/kpi"
-)
-@_broker
-@_store
-def topics_accept(broker: str | None, store: str | None) -> None:
-    """Go on with topics that were deleted and made again.
-
-    Every role must have stopped. Panes that history knows are closed first, so that a new log cannot replace them
-    by less. What follows from a lost topic: docs/how-to/run-on-kafka.md, "When a role refuses".
-    """
-    from kpistream import commands
-
-    _run(commands.topics_accept_command(_config(broker=broker, store=store)))
+cli.add_command(topics)
 
 
 @cli.group(cls=_Ordered)
@@ -377,6 +349,7 @@ def roster_merge(broker: str | None, store: str | None, **options: Any) -> None:
     _run(commands.roster_merge_command(_config(broker=broker, store=store), **options))
 
 
+cli.add_command(alerts)
 cli.add_command(audit)
 cli.add_command(repair)
 

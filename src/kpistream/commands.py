@@ -324,7 +324,9 @@ def check_command(directory: str) -> int:
         return 1
     people = sum(len(tenant.people) for tenant in found.roster.tenants.values())
     scheduled = "".join(f", {count} {name}" for name, count in found.schedules.counts().items() if count)
-    click.echo(f"fit: {len(found.roster.tenants)} tenants, {people} people, {len(found.targets)} targets{scheduled}")
+    told = f", {len(found.notify.receivers)} receivers" if found.notify.receivers else ""
+    counts = f"{len(found.roster.tenants)} tenants, {people} people, {len(found.targets)} targets"
+    click.echo(f"fit: {counts}{scheduled}{told}")
     return 0
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from ssl import create_default_context
 from typing import Any
 
+from kpistream.core.receivers import Secret
 from kpistream.errors import ConfigError
 
 _MINUTE_MS = 60_000
@@ -32,8 +33,8 @@ class Config:
     )
     settings: str = _setting(
         "",
-        "directory with the roster, targets and schedules in YAML, and shifts in CSV; roles read it only while "
-        "`kpi.settings` has no version that they can read",
+        "directory with the roster, targets, schedules and receivers in YAML, and shifts in CSV; roles read it only "
+        "while `kpi.settings` has no version that they can read",
     )
     group: str = _setting("kpistream", "prefix of the consumer groups; the worker's group is PREFIX-worker")
     instance: str = _setting(
@@ -110,6 +111,11 @@ class Config:
         """Consumer group of the reviews."""
         return f"{self.group}-review"
 
+    @property
+    def notify_group(self) -> str:
+        """Consumer group of the role that tells people."""
+        return f"{self.group}-notify"
+
     def connection(self) -> dict[str, Any]:
         """Arguments for aiokafka clients."""
         out: dict[str, Any] = {"bootstrap_servers": self.broker, "security_protocol": self.security_protocol}
@@ -143,6 +149,20 @@ def load(environment: Mapping[str, str], **overrides: Any) -> Config:
     if faults:
         raise ConfigError(faults)
     return config
+
+
+def secret_of(environment: Mapping[str, str], secret: Secret) -> str:
+    """The secret that a name in settings stands for. Raises ConfigError, which holds the name only."""
+    if secret.kind == "env":
+        value = environment.get(secret.name, "")
+    else:
+        try:
+            value = Path(secret.name).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"secret {secret}: {type(error).__name__}") from error
+    if not value:
+        raise ConfigError(f"secret {secret}: there is none")
+    return value
 
 
 def yaml_files(directory: str) -> dict[str, str]:

@@ -69,6 +69,36 @@ class WorkerMetrics:
         self.settings = SettingsMetrics(registry)
 
 
+class NotifyMetrics:
+    """What a notify role shows."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, labels: Iterable[str] = ("receiver",)) -> Counter:
+            return Counter(f"kpistream_notify_{name}", text, list(labels), registry=registry)
+
+        def gauge(name: str, text: str, labels: Iterable[str] = ("receiver",)) -> Gauge:
+            return Gauge(f"kpistream_notify_{name}", text, list(labels), registry=registry)
+
+        self.sent = counter("sent_total", "Messages that a receiver has taken.")
+        self.alerts = counter("alerts_total", "Transitions in messages that a receiver has taken, repeats included.")
+        self.failed = counter("failed_total", "Attempts that failed.")
+        self.retried = counter("retried_total", "Attempts after a first one.")
+        self.dead_letters = counter("dead_letters_total", "Messages given up after a day, now in dead letters.")
+        self.silent = counter("silent_total", "Transitions that a receiver is not told of, by reason.", ["reason"])
+        self.waiting = gauge("waiting", "Transitions that a receiver is still to be told of.")
+        self.failing = gauge("failing", "1 while the last attempt at a receiver has failed.")
+        self.last_success = gauge("last_success_timestamp_seconds", "When a receiver has last taken a message.")
+        self.active = gauge("active", "1 for the process that tells people, 0 for one that stands by.", ())
+        self.lag = gauge("lag_records", "Transitions not read yet.", ["partition"])
+        self.send_seconds = Histogram(
+            "kpistream_notify_send_seconds",
+            "One attempt.",
+            ["receiver"],
+            registry=registry,
+            buckets=_FLUSH_BUCKETS,
+        )
+
+
 class SinkMetrics:
     """What a sink shows."""
 

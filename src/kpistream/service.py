@@ -8,8 +8,9 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
@@ -24,7 +25,6 @@ from kpistream.endpoint import serve
 from kpistream.errors import ConfigError, KpistreamError
 from kpistream.following import Start, beside, keeper_of, kept_follower, review_follower, tell_settings
 from kpistream.health import LATE_LOOP_S, Health
-from kpistream.history import tables
 from kpistream.history.review import Review, ReviewSettings
 from kpistream.history.reviewing import Reviewing
 from kpistream.history.sink import Sink
@@ -36,7 +36,8 @@ from kpistream.log import continuity
 from kpistream.log.completeness import Way
 from kpistream.log.settings_versions import read_versions
 from kpistream.log.topics import Topics
-from kpistream.metrics import ReviewMetrics, SinkMetrics, WorkerMetrics
+from kpistream.metrics import NotifyMetrics, ReviewMetrics, SinkMetrics, WorkerMetrics
+from kpistream.observing import ReviewWatch, SinkWatch
 from kpistream.stream.agents import Clocks, Worker, WorkerSettings
 from kpistream.stream.app import AppSettings
 from kpistream.stream.flush import FlushSettings
@@ -240,6 +241,34 @@ def review_settings(config: Config, partitions: int) -> ReviewSettings:
     )
 
 
+async def run_notify(config: Config) -> None:
+    """The role that tells people: checks, then works until SIGTERM or SIGINT."""
+    from kpistream.notify.channels import channel_of  # apprise is slow to import, and no other role needs it
+    from kpistream.notify.desk import Clocks as DeskClocks
+    from kpistream.notify.role import Notifier, NotifySettings
+
+    registry, health = CollectorRegistry(), Health("notify", time.monotonic)
+    async with watched(health, config.loop_timeout_s):
+        start = await _started(config, registry, health)
+        receivers = start.settings.notify
+        if not receivers.receivers:
+            raise ConfigError("KPISTREAM_SETTINGS: no receivers are there, see docs/how-to/notifications.md")
+        told = NotifySettings(
+            connection=config.connection(),
+            topics=Topics(config.topic_prefix),
+            group=config.notify_group,
+            notify=receivers,
+            session_timeout_ms=config.session_timeout_s * 1000,
+            publish_timeout_s=config.publish_timeout_s,
+            stall_timeout_s=config.stall_timeout_s,
+        )
+        secret_of = partial(configuration.secret_of, os.environ)
+        time_of = DeskClocks(clocks().now_ms, clocks().steady_s)
+        notifier = Notifier(told, lambda each: channel_of(each, secret_of), time_of, NotifyMetrics(registry), health)
+        stop_on_signals(notifier.stop)
+        await notifier.run()
+
+
 async def _started(config: Config, registry: CollectorRegistry, health: Health) -> Start:
     """What `checked_start` says, with the endpoint open from before the checks on. Raises ConfigError."""
     starting = health.pulse("start checks are not done", _START_HINT, config.stall_timeout_s, unready_after_s=0.0)
@@ -260,54 +289,6 @@ async def _started(config: Config, registry: CollectorRegistry, health: Health) 
         raise ConfigError(faults)
     asyncio.get_running_loop().call_soon(starting.rest)  # the role has begun its own pulses by then
     return checked
-
-
-class SinkWatch:
-    """Counts what a sink tells."""
-
-    def __init__(self, metrics: SinkMetrics) -> None:
-        self._metrics = metrics
-
-    def wrote(self, table: str, rows: int, seconds: float) -> None:
-        """Rows of a table were confirmed."""
-        counters = {
-            tables.FACTS: self._metrics.facts,
-            tables.PANES: self._metrics.rows,
-            tables.ALERTS: self._metrics.alerts,
-            tables.RESULTS: self._metrics.results,
-            "marks": self._metrics.marks,
-        }
-        counters[table].inc(rows)
-        self._metrics.insert_seconds.observe(seconds)
-
-    def retried(self, error: str) -> None:
-        """A write failed."""
-        self._metrics.retries.inc()
-
-    def committed(self, topic: str, partition: int, offset: int, lag: int) -> None:
-        """The group has committed."""
-        self._metrics.lag.labels(topic, str(partition)).set(lag)
-
-
-class ReviewWatch:
-    """Counts what a review tells."""
-
-    def __init__(self, metrics: ReviewMetrics) -> None:
-        self._metrics = metrics
-
-    def reviewed(self, transitions: int, results: int, seconds: float) -> None:
-        """A round has published so many."""
-        self._metrics.transitions.inc(transitions)
-        self._metrics.results.inc(results)
-        self._metrics.round_seconds.observe(seconds)
-
-    def standing(self, on: bool, firing: Mapping[str, int], behind_s: float) -> None:
-        """Whether it is on, what fires, and since when history is not whole."""
-        self._metrics.on.set(on)
-        self._metrics.behind.set(behind_s)
-        self._metrics.firing.clear()
-        for tenant, count in firing.items():
-            self._metrics.firing.labels(tenant).set(count)
 
 
 @asynccontextmanager

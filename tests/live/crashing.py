@@ -1,20 +1,22 @@
 """A role that goes wrong at a chosen point, for the live tests: `python -m tests.live.crashing POINT ROLE [FILE]`.
 
 Everything else is the real process. Points of the worker at which it ends at once, as after kill -9: `start`,
-`assigned`, `recovered`, `joined`, `published`, `acknowledged`, `committed`. `blocked` blocks the event loop once
-FILE is there; `held` holds recovery back until FILE is there.
+`assigned`, `recovered`, `joined`, `published`, `acknowledged`, `committed`; of notify: `sealed`, `delivered`. `blocked`
+blocks the event loop once FILE is there; `held` holds recovery back until FILE is there.
 """
 
 import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from kpistream import cli, service
 from kpistream.log.publisher import Publisher
+from kpistream.log.records import Outgoing
+from kpistream.notify.webhook import WebhookChannel
 from kpistream.stream.agents import Worker
 from kpistream.stream.decode import Decoder
 from kpistream.stream.state import PaneStore
@@ -49,12 +51,18 @@ def crash_after(owner: type, name: str, when: Callable[..., bool] = lambda *_: T
     setattr(owner, name, called)
 
 
+def _seals(_: Publisher, topic: str, __: int, records: Sequence[Outgoing], *___: Any) -> bool:
+    return topic.endswith("notifications") and any(b'"sealed"' in (record.value or b"") for record in records)
+
+
 def plant(point: str, trigger: Path) -> None:
     """Make the process go wrong at `point`."""
     plants: dict[str, Callable[[], None]] = {
         "start": lambda: setattr(Worker, "run", crash),
         "assigned": lambda: crash_after(PaneStore, "on_rebalance"),
         "recovered": lambda: crash_after(PaneStore, "on_recovery_completed"),
+        "sealed": lambda: crash_after(Publisher, "publish", _seals),
+        "delivered": lambda: crash_after(WebhookChannel, "send"),
         "joined": lambda: crash_after(Decoder, "take"),
         "published": lambda: crash_after(Publisher, "publish", lambda _, topic, *__: topic.endswith("panes")),
         "acknowledged": lambda: crash_after(Worker, "_acknowledge"),

@@ -178,6 +178,7 @@ class System:
         name = f"t{os.getpid()}-{time.monotonic_ns():x}"
         self.prefix = f"{name}."
         self.worker_group, self.sink_group = f"{name}-worker", f"{name}-sink"
+        self.notify_group = f"{name}-notify"
         self.store = str(directory / "store")
         self._settings = {
             "broker": kafka.for_roles,
@@ -241,6 +242,10 @@ class System:
     def review(self, **settings: object) -> Role:
         """Start a review."""
         return self._role("review", settings)
+
+    def notify(self, **settings: object) -> Role:
+        """Start the role that tells people."""
+        return self._role("notify", settings)
 
     def _role(self, name: str, settings: Mapping[str, object]) -> Role:
         return self._started(name, [KPISTREAM, name], settings)
@@ -387,7 +392,7 @@ class System:
 
     def worked(self, *alive: Role, limit_s: float = LIMIT_S) -> None:
         """Wait until the workers have committed all events, those they wrote themselves included."""
-        self.until("events worked", lambda: self._at_end(self.worker_group, "events"), *alive, limit_s=limit_s)
+        self.until("events worked", lambda: self.at_end(self.worker_group, "events"), *alive, limit_s=limit_s)
 
     def drained(self, *alive: Role, limit_s: float = LIMIT_S) -> None:
         """Wait until workers and sinks have committed everything."""
@@ -412,14 +417,15 @@ class System:
     def _idle(self) -> bool:
         before = self.ends("events")
         return (
-            self._at_end(self.worker_group, "events")
-            and self._at_end(self.sink_group, "events")
-            and self._at_end(self.sink_group, "panes")
-            and self._at_end(self.sink_group, "alerts")
+            self.at_end(self.worker_group, "events")
+            and self.at_end(self.sink_group, "events")
+            and self.at_end(self.sink_group, "panes")
+            and self.at_end(self.sink_group, "alerts")
             and self.ends("events") == before
         )
 
-    def _at_end(self, group: str, name: str) -> bool:
+    def at_end(self, group: str, name: str) -> bool:
+        """Whether a group has committed all of a topic."""
         ends, committed = self.ends(name), self.committed(group, name)
         return all(committed[partition] >= end for partition, end in ends.items())
 

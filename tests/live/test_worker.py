@@ -145,7 +145,7 @@ async def _rebalance(system: System, floor: Floor) -> None:
             assert time.monotonic() < deadline_s, what
             await asyncio.sleep(0.05)
 
-    await until("all events", lambda: system._at_end(system.worker_group, "events"))
+    await until("all events", lambda: system.at_end(system.worker_group, "events"))
     before = held(worker)
     assert sorted(before) == [0, 1, 2, 3] and all(before.values())
 

@@ -32,6 +32,13 @@ def shown(path: Path) -> str:
 
 def promtool() -> str | None:
     """The program: beside this Python, where `make live-tools` puts it, or on the path."""
-    return shutil.which(
-        "promtool", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
-    )
+    return _program("promtool")
+
+
+def alertmanager() -> str | None:
+    """Prometheus' Alertmanager, where `make live-tools` puts it, or on the path."""
+    return _program("prometheus-alertmanager")
+
+
+def _program(name: str) -> str | None:
+    return shutil.which(name, path=os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))))

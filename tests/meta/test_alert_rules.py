@@ -8,7 +8,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from kpistream.metrics import ReviewMetrics, SinkMetrics, WorkerMetrics
+from kpistream.metrics import NotifyMetrics, ReviewMetrics, SinkMetrics, WorkerMetrics
 from tests.meta.files import promtool
 
 RULES = Path(__file__).resolve().parents[2] / "deploy" / "prometheus" / "rules"
@@ -17,8 +17,8 @@ FILES = sorted(path for path in RULES.glob("*.yml") if not path.name.endswith(".
 
 def exported() -> set[str]:
     """Names that the roles export."""
-    roles = CollectorRegistry(), CollectorRegistry(), CollectorRegistry()
-    WorkerMetrics(roles[0]), SinkMetrics(roles[1]), ReviewMetrics(roles[2])
+    roles = [CollectorRegistry() for _ in range(4)]
+    WorkerMetrics(roles[0]), SinkMetrics(roles[1]), ReviewMetrics(roles[2]), NotifyMetrics(roles[3])
     names = set()
     for family in (family for registry in roles for family in registry.collect()):
         ends = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(family.type, ("",))

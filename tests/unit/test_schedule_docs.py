@@ -12,6 +12,7 @@ from kpistream.errors import ConfigError
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "deploy" / "settings"
 REFERENCE, HOW_TO = ROOT / "docs" / "reference" / "schedules.md", ROOT / "docs" / "how-to" / "schedules.md"
+NOTIFY = ROOT / "docs" / "how-to" / "notifications.md"
 ROSTER_AND_TARGETS = ROOT / "docs" / "how-to" / "roster-and-targets.md"
 
 
@@ -59,7 +60,9 @@ def test_the_reference_shows_every_key() -> None:
     assert keys_of_the_code() <= shown
 
 
-@pytest.mark.parametrize("page", [HOW_TO, ROSTER_AND_TARGETS], ids=["schedules", "roster-and-targets"])
+@pytest.mark.parametrize(
+    "page", [HOW_TO, ROSTER_AND_TARGETS, NOTIFY], ids=["schedules", "roster-and-targets", "notifications"]
+)
 def test_the_example_is_what_the_how_tos_say_of_it(page: Path) -> None:
     settings = read_settings(yaml_files(str(EXAMPLE)) | csv_files(str(EXAMPLE)))
     tenants = settings.roster.tenants
@@ -68,6 +71,7 @@ def test_the_example_is_what_the_how_tos_say_of_it(page: Path) -> None:
         "people": sum(len(tenant.people) for tenant in tenants.values()),
         "targets": len(settings.targets),
     } | {name: count for name, count in settings.schedules.counts().items() if count}
+    counts["receivers"] = len(settings.notify.receivers)
 
     shown = re.findall(r"^ +\$ kpistream check deploy/settings\n +(.*)$", page.read_text("utf-8"), re.M)
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from kpistream.core.kpis import DEFAULT_LIMITS, EDGES_OF_LIMIT, Limits
+from kpistream.core.notify_settings import read_notify
+from kpistream.core.receivers import Notify
 from kpistream.core.roster import (
     ALWAYS,
     DEFAULT_ZONE,
@@ -38,6 +40,7 @@ class Settings(NamedTuple):
     roster: Roster = Roster()
     targets: tuple[Target, ...] = ()
     schedules: Schedules = Schedules()
+    notify: Notify = Notify()
 
 
 def read_settings(files: Mapping[str, str], texts: ParsedTexts | None = None) -> Settings:
@@ -68,12 +71,13 @@ def read_settings(files: Mapping[str, str], texts: ParsedTexts | None = None) ->
     for _, section in opened:
         read_targets(section, roster, targets)
     schedules = read_schedules([section for _, section in opened], roster, tables, facts)
+    notify = read_notify([section for _, section in opened], roster, targets)
     for _, section in opened:
         section.finish()
     facts += [fact for faults, _ in opened for fact in faults.facts]
     if facts:
         raise ConfigError(facts)
-    return Settings(roster, tuple(targets.values()), schedules)
+    return Settings(roster, tuple(targets.values()), schedules, notify)
 
 
 def _agent_id(text: str) -> str:

@@ -26,9 +26,15 @@ _HINT = "look at the brokers: is there a leader, are there min.insync.replicas, 
 class Publisher:
     """One producer, shared by everything in a process that publishes."""
 
-    def __init__(self, connection: Mapping[str, Any], *, timeout_s: float = 60.0) -> None:
+    def __init__(self, connection: Mapping[str, Any], *, timeout_s: float = 60.0, sole_id: str = "") -> None:
+        """`sole_id`: of all publishers that start under one id only the last can publish; the others fail.
+
+        A process that was thought dead and wakes up changes nothing any more. It is Kafka's transactional id.
+        """
         self._connection = dict(connection)
         self._timeout_s = timeout_s
+        self._sole_id = sole_id
+        self._one_by_one = asyncio.Lock()
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
@@ -37,6 +43,7 @@ class Publisher:
             **self._connection,
             acks="all",
             enable_idempotence=True,
+            transactional_id=self._sole_id or None,
             # aiokafka compresses lz4 at level 9: 8 times the CPU of zstd for a fifth more bytes (bench/README.md).
             compression_type="zstd",
             linger_ms=2,
@@ -45,6 +52,9 @@ class Publisher:
             request_timeout_ms=int(self._timeout_s * 1000),
         )
         await self._producer.start()
+        if self._sole_id:
+            async with self._producer.transaction():
+                """Of nothing: the broker has shut out whoever had this id before."""
 
     async def stop(self) -> None:
         """Send what is under way and disconnect."""
@@ -59,6 +69,13 @@ class Publisher:
         nothing for `timeout_s`: an idempotent producer would retry for ever (aiokafka/producer/sender.py, _can_retry).
         """
         assert self._producer is not None, "start() first"
+        if not self._sole_id:
+            return await self._append(topic, partition, records)
+        async with self._one_by_one, self._producer.transaction():
+            return await self._append(topic, partition, records)
+
+    async def _append(self, topic: str, partition: int, records: Sequence[Outgoing]) -> list[int]:
+        assert self._producer is not None
         futures: list[tuple[int, Any]] = []
         batch, count = self._producer.create_batch(), 0
         for record in records:

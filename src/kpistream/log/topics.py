@@ -65,6 +65,16 @@ class Topics:
         return self.prefix + "results"
 
     @property
+    def notifications(self) -> str:
+        """What receivers were told, and are still to be told."""
+        return self.prefix + "notifications"
+
+    @property
+    def alert_acks(self) -> str:
+        """What people have said of alerts."""
+        return self.prefix + "alert-acks"
+
+    @property
     def dead_letters(self) -> str:
         """Refused records with their reason and original bytes."""
         return self.prefix + "dead-letters"
@@ -108,6 +118,8 @@ class Topics:
             TopicSpec(self.team_panes, fading, True, "sums of panes by tenant"),
             TopicSpec(self.alerts, alerts, True, "transitions of alerts"),
             TopicSpec(self.results, alerts, True, "how targets closed at the end of their periods"),
+            TopicSpec(self.notifications, compacted, False, "what receivers were told, and are still to be told"),
+            TopicSpec(self.alert_acks, compacted, False, "what people have said of alerts"),
             TopicSpec(self.dead_letters, letters, False, "refused records"),
             TopicSpec(self.settings, (fits, ("cleanup.policy", "compact"), stamped), False, _AGREED),
         )

@@ -1,0 +1,142 @@
+"""Alerts of a running system, as they are in the log now, and what people say of them.
+
+An alert is named by `target/tenant/scope`, or by the id of one of its transitions, which has a sequence behind that.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from kpistream.config import Config
+from kpistream.core.acks import Ack, decode_ack, encode_ack
+from kpistream.core.alerts import State, Subject, Transition, decode_transition
+from kpistream.core.errands import subject_key
+from kpistream.errors import ConfigError
+from kpistream.log import admin as log_admin
+from kpistream.log.publisher import Publisher
+from kpistream.log.records import Outgoing
+from kpistream.log.tail import bounds, read_between, values_of
+from kpistream.log.topics import Topics
+
+_RESTING = (State.NO_DATA, State.SUSPENDED)
+
+
+@dataclass(slots=True)
+class Known:
+    """One alert: its last transition, how it came there, and what people said."""
+
+    last: Transition
+    ack: Ack | None = None
+    history: list[Transition] = field(default_factory=list)
+    """Transitions that the log still holds, in order."""
+
+    @property
+    def subject(self) -> Subject:
+        """What it is about."""
+        return Subject(self.last.target, self.last.tenant, self.last.scope)
+
+    @property
+    def open(self) -> bool:
+        """True while it is not over."""
+        return self.last.to_state is not State.OK
+
+    @property
+    def fired(self) -> int:
+        """Sequence with which it began to fire, the last time that it did; 0 when the log does not say."""
+        sequence = 0
+        was = State.OK
+        for each in self.history:
+            if each.to_state is State.FIRING and (not sequence or was not in (State.FIRING, State.RECOVERING)):
+                sequence = each.sequence
+            was = each.before if each.to_state in _RESTING else each.to_state
+        return sequence
+
+    def words(self, now_ms: int) -> str:
+        """What people said of it, as far as it still holds; empty when nothing does."""
+        ack = self.ack
+        if ack is None:
+            return ""
+        fired = self.fired or self.last.sequence
+        found = []
+        if ack.muted:
+            found.append("muted")
+        if ack.snoozed_until_ms > now_ms:
+            found.append("snoozed")
+        if ack.closed >= fired:
+            found.append("closed")
+        elif ack.acked >= fired:
+            found.append("acknowledged")
+        return ", ".join(found)
+
+
+class Named(NamedTuple):
+    """What an id of the command line means."""
+
+    known: Known
+    sequence: int
+    """Of the transition that it names, else of the last."""
+
+
+async def alerts_of(config: Config) -> dict[str, Known]:
+    """All alerts that the log holds, by subject. Raises ConfigError."""
+    topics, connection = Topics(config.topic_prefix), config.connection()
+    partitions = await _partitions(config)
+    starts, ends = await bounds(connection, topics.alerts, partitions)
+    out: dict[str, Known] = {}
+    async for records in read_between(connection, topics.alerts, starts, ends):
+        for record in records:
+            transition = decode_transition(record.value)
+            known = out.setdefault(subject_key(transition), Known(transition))
+            if known.history and transition.sequence <= known.last.sequence:
+                continue  # the first of a sequence stands
+            known.last = transition
+            known.history.append(transition)
+    starts, ends = await bounds(connection, topics.alert_acks, 1)
+    async for records in read_between(connection, topics.alert_acks, starts, ends):
+        for record in records:
+            if record.value:
+                ack = decode_ack(record.value)
+                if ack.key in out:
+                    out[ack.key].ack = ack
+    return out
+
+
+async def _partitions(config: Config) -> int:
+    topics = Topics(config.topic_prefix)
+    admin = await log_admin.connect(config.connection())
+    try:
+        there = await log_admin.partition_counts(admin)
+    finally:
+        await admin.close()
+    missing = [name for name in (topics.alerts, topics.alert_acks) if name not in there]
+    if missing:
+        raise ConfigError([f"topic {name!r} is missing (make it with `kpistream topics apply`)" for name in missing])
+    return there[topics.alerts]
+
+
+def named(alerts: dict[str, Known], text: str) -> Named:
+    """The alert that an id means. Raises ConfigError when there is none."""
+    if text in alerts:
+        return Named(alerts[text], alerts[text].last.sequence)
+    found = re.fullmatch(r"(.+)/(\d{1,18})", text, re.S)
+    if found is None or found[1] not in alerts:
+        raise ConfigError(f'alert "{text}" is not in the log\nhint: kpistream alerts list --all shows their ids')
+    known, sequence = alerts[found[1]], int(found[2])
+    if not 0 < sequence <= known.last.sequence:
+        raise ConfigError(f'alert "{text}": the last sequence is {known.last.sequence}')
+    return Named(known, sequence)
+
+
+async def say(config: Config, known: Known, change: Callable[[Ack | None], Ack]) -> Ack:
+    """Write what somebody says of an alert; returns once it is durable. The newest word of all holds."""
+    topics, key = Topics(config.topic_prefix), subject_key(known.last).encode("utf-8", "surrogatepass")
+    held = await values_of(config.connection(), topics.alert_acks, key)
+    ack = change(decode_ack(held[-1]) if held else None)
+    publisher = Publisher(config.connection(), timeout_s=config.publish_timeout_s)
+    await publisher.start()
+    try:
+        await publisher.publish(topics.alert_acks, 0, [Outgoing(key, encode_ack(ack))])
+    finally:
+        await publisher.stop()
+    return ack

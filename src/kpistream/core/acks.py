@@ -1,0 +1,78 @@
+"""Acks: what people have said of an alert: acknowledged, snoozed, muted, closed.
+
+One record for each subject on `kpi.alert-acks`, the newest holds. A record says up to which sequence it goes, so
+that the next time the alert fires nobody has acknowledged it yet.
+"""
+
+from typing import Final, NamedTuple
+
+import msgspec
+
+from kpistream.core.alerts import Subject
+
+
+class Said(NamedTuple):
+    """Who said it, when (epoch ms), and what for."""
+
+    by: str
+    at_ms: int
+    note: str = ""
+
+
+class Ack(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What holds for a subject."""
+
+    target: str
+    tenant: str
+    scope: str
+    by: str
+    at_ms: int
+    note: str = ""
+    acked: int = 0
+    """Sequence up to which somebody has acknowledged."""
+    closed: int = 0
+    """Sequence up to which somebody has said: this is done with."""
+    snoozed_until_ms: int = 0
+    muted: bool = False
+
+    @property
+    def key(self) -> str:
+        """`target/tenant/scope`."""
+        return f"{self.target}/{self.tenant}/{self.scope}"
+
+
+def _said(before: Ack | None, subject: Subject, said: Said) -> Ack:
+    if before is None:
+        return Ack(**subject._asdict(), by=said.by, at_ms=said.at_ms, note=said.note)
+    return msgspec.structs.replace(before, by=said.by, at_ms=said.at_ms, note=said.note)
+
+
+def acknowledged(before: Ack | None, subject: Subject, sequence: int, said: Said) -> Ack:
+    """Somebody has seen it up to a sequence: no repeats, no escalation until it fires anew."""
+    now = _said(before, subject, said)
+    return msgspec.structs.replace(now, acked=max(now.acked, sequence))
+
+
+def closed(before: Ack | None, subject: Subject, sequence: int, said: Said) -> Ack:
+    """Acknowledged, and its end is not told either."""
+    now = acknowledged(before, subject, sequence, said)
+    return msgspec.structs.replace(now, closed=max(now.closed, sequence))
+
+
+def snoozed(before: Ack | None, subject: Subject, until_ms: int, said: Said) -> Ack:
+    """Nothing is told until then; 0 ends it."""
+    return msgspec.structs.replace(_said(before, subject, said), snoozed_until_ms=until_ms)
+
+
+def muted(before: Ack | None, subject: Subject, on: bool, said: Said) -> Ack:
+    """Nothing is told for as long as it is on."""
+    return msgspec.structs.replace(_said(before, subject, said), muted=on)
+
+
+encode_ack: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder(Ack).decode
+
+
+def decode_ack(value: bytes) -> Ack:
+    """The ack in a record; raises `msgspec.DecodeError` when it is none."""
+    return _decode(value)

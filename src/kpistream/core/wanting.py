@@ -1,0 +1,92 @@
+"""Wanting: whether a receiver is told of a transition, given what it was told before; and why not.
+
+Who was told of a slip is told how it goes on. Who was not hears of nothing but a slip.
+"""
+
+from typing import Final, NamedTuple
+
+import msgspec
+
+from kpistream.core.alerts import State, Transition
+from kpistream.core.errands import Errand, Silence
+from kpistream.core.receivers import DAY_MS, Receiver
+
+_STALE_MS: Final = DAY_MS
+_MOST_WAITING: Final = 50
+_RESTING: Final = (State.NO_DATA, State.SUSPENDED)
+_OVER: Final = (State.OK, *_RESTING)
+
+
+class Offer(NamedTuple):
+    """What comes of a transition for one receiver."""
+
+    errand: Errand | None
+    """As it is then; None when there was none and need not be one."""
+    silenced: tuple[tuple[Transition, Silence], ...] = ()
+
+
+def offered(receiver: Receiver, errand: Errand | None, transition: Transition, now_ms: int) -> Offer:
+    """The errand after a transition, and what the receiver will not be told."""
+    if errand is not None and transition.sequence <= errand.last.sequence:
+        return Offer(errand, ((transition, Silence.DUPLICATE),))
+    reason = _unwanted(receiver, errand, transition)
+    if errand is None:
+        if reason is not None:
+            return Offer(None, ((transition, reason),))
+        errand = Errand(receiver=receiver.name, last=transition, changed_ms=now_ms)
+    followed = _followed(errand, transition, now_ms)
+    if reason is not None:
+        if transition.to_state is State.OK:
+            followed = msgspec.structs.replace(followed, told=None)  # nothing that it was told of is open any more
+        return Offer(followed, ((transition, reason),))
+    if _stale(followed, transition, now_ms):
+        gone = (*followed.waiting, transition)
+        return Offer(
+            msgspec.structs.replace(followed, waiting=(), arrived_ms=0), tuple((each, Silence.STALE) for each in gone)
+        )
+    waiting = (*followed.waiting, transition)
+    sealed_through = followed.sealed.through if followed.sealed is not None else -1
+    spare = [each for each in waiting if each.sequence > sealed_through]
+    dropped = set(spare[: max(0, len(waiting) - _MOST_WAITING)])
+    kept = tuple(each for each in waiting if each not in dropped)
+    silenced = tuple((each, Silence.SUPERSEDED) for each in waiting if each in dropped)
+    return Offer(msgspec.structs.replace(followed, waiting=kept, arrived_ms=followed.arrived_ms or now_ms), silenced)
+
+
+def _followed(errand: Errand, transition: Transition, now_ms: int) -> Errand:
+    """The errand that knows of the transition; a slip begins an episode unless it goes on with one."""
+    now = msgspec.structs.replace(errand, last=transition, changed_ms=now_ms)
+    was = errand.last.before if errand.last.to_state in _RESTING else errand.last.to_state
+    if transition.to_state is not State.FIRING or (errand.episode and was in (State.FIRING, State.RECOVERING)):
+        return now
+    return msgspec.structs.replace(
+        now, episode=transition.sequence, began_ms=transition.at_ms, tried_ms=0, repeats=0, escalated=0
+    )
+
+
+def _unwanted(receiver: Receiver, errand: Errand | None, transition: Transition) -> Silence | None:
+    """Why the receiver does not want to know; None when it does."""
+    state = transition.to_state
+    latest = None
+    if errand is not None:
+        latest = errand.waiting[-1] if errand.waiting else errand.told
+    opened = latest is not None and latest.to_state is not State.OK
+    if state is State.FIRING:
+        known = latest is not None and latest.to_state is State.FIRING and latest.severity is transition.severity
+        return Silence.KNOWN if known and transition.from_state is State.RECOVERING else None
+    if state is State.OK:
+        if not opened:
+            return Silence.NEVER_TOLD
+        return None if receiver.resolved else Silence.NOT_WANTED
+    if state not in receiver.states:
+        return Silence.NOT_WANTED
+    if state is State.PENDING or (state is State.NO_DATA and transition.scope.startswith("source")):
+        return None
+    return None if opened else Silence.NEVER_TOLD
+
+
+def _stale(errand: Errand, transition: Transition, now_ms: int) -> bool:
+    """True when all that waits began long ago and is over, and nobody was told of it."""
+    if transition.to_state not in _OVER or errand.told_open or errand.sealed is not None or not errand.waiting:
+        return False
+    return all(now_ms - each.at_ms > _STALE_MS for each in errand.waiting)

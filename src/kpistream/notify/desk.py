@@ -1,0 +1,195 @@
+"""Desk: the one dispatcher of a process that tells people, its durable records, and a courier for each receiver.
+
+A courier works through its own receiver's messages and waits for nobody else's. Before a message is handed to a channel
+it is sealed on `kpi.notifications`; after it, that it was taken. What is killed in between is sent again under its id.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from kpistream.core.acks import Ack
+from kpistream.core.alerts import Transition
+from kpistream.core.dispatch import Dispatcher
+from kpistream.core.errands import Message, Record
+from kpistream.core.receivers import MINUTE_MS, SECOND_MS, Notify
+from kpistream.errors import ConfigError
+from kpistream.log.publisher import Publisher
+from kpistream.log.records import Outgoing
+from kpistream.log.topics import Topics
+from kpistream.metrics import NotifyMetrics
+from kpistream.notify.delivery import Channel, DeliveryFailed
+
+log = logging.getLogger(__name__)
+
+UNDELIVERED: Final = "undelivered"
+"""Reason of a dead letter that holds a message."""
+_LOOK_S: Final = 0.2
+_GRACE_S: Final = 5.0
+_HINT: Final = "mend the receiver's settings or its host; the alerts are in the value, kpistream alerts list has all"
+
+
+class Clocks(NamedTuple):
+    """Time as the desk sees it."""
+
+    now_ms: Callable[[], int]
+    """Epoch ms."""
+    steady_s: Callable[[], float]
+
+
+class Ports(NamedTuple):
+    """What a desk works with."""
+
+    publisher: Publisher
+    topics: Topics
+    channels: Mapping[str, Channel]
+    """By receiver."""
+    clocks: Clocks
+    metrics: NotifyMetrics
+
+
+class Desk:
+    """One generation: from an assignment to its end."""
+
+    def __init__(self, settings: Notify, ports: Ports, records: Iterable[Record]) -> None:
+        self._settings = settings
+        self._ports = ports
+        self._dispatcher = Dispatcher(settings, records)
+        self._lock = asyncio.Lock()
+        self._couriers: list[asyncio.Task[None]] = []
+        self._closing = False
+        self._swept_ms = 0
+        for name in settings.receivers:
+            for each in (ports.metrics.sent, ports.metrics.failed, ports.metrics.retried, ports.metrics.dead_letters):
+                each.labels(name)
+            ports.metrics.failing.labels(name).set(0)
+
+    def take(self, transition: Transition) -> None:
+        """A record of the alert log; durable once `save` returns."""
+        self._dispatcher.take(transition, self._ports.clocks.now_ms())
+
+    def ack(self, ack: Ack) -> None:
+        """What somebody said; durable in its own log."""
+        self._dispatcher.ack(ack)
+
+    @property
+    def open(self) -> bool:
+        """True once couriers are on their way."""
+        return bool(self._couriers)
+
+    def begin(self) -> None:
+        """Let couriers go: everything that was in the log at first is known."""
+        self._couriers = [asyncio.create_task(self._deliver_all(name)) for name in self._settings.receivers]
+
+    async def look(self) -> None:
+        """Once a turn: raise what ended a courier; show what waits, and forget what is long over, now and then."""
+        for courier in self._couriers:
+            if courier.done():
+                courier.result()
+        now_ms = self._ports.clocks.now_ms()
+        if now_ms - self._swept_ms < SECOND_MS:
+            return
+        for name in self._settings.receivers:
+            self._ports.metrics.waiting.labels(name).set(self._dispatcher.waiting(name))
+        if now_ms // MINUTE_MS != self._swept_ms // MINUTE_MS:
+            self._dispatcher.sweep(now_ms)
+            await self.save()
+        self._swept_ms = now_ms
+
+    async def save(self) -> None:
+        """Return when everything that has changed is durable."""
+        async with self._lock:
+            changes = self._dispatcher.changes()
+            for each in self._dispatcher.silenced:
+                self._ports.metrics.silent.labels(str(each.reason)).inc()
+                log.debug(
+                    "not told receiver=%s alert=%s reason=%s", each.receiver, each.transition.alert_id, each.reason
+                )
+            self._dispatcher.silenced.clear()
+            if changes:
+                records = [Outgoing(key.encode("utf-8", "surrogatepass"), value) for key, value in changes]
+                await self._ports.publisher.publish(self._ports.topics.notifications, 0, records)
+
+    async def close(self, *, at_once: bool) -> None:
+        """End the couriers: those that deliver may finish, unless the alerts are somebody else's by now."""
+        self._closing = True
+        if self._couriers and not at_once:
+            await asyncio.wait(self._couriers, timeout=_GRACE_S)
+        for courier in self._couriers:
+            courier.cancel()
+        await asyncio.gather(*self._couriers, return_exceptions=True)
+
+    # ---- couriers
+
+    async def _deliver_all(self, name: str) -> None:
+        kept_ms = 0
+        receiver = self._settings.receivers[name]
+        while not self._closing:
+            now_ms = self._ports.clocks.now_ms()
+            message = self._dispatcher.next(name, now_ms)
+            await self.save()
+            if message is not None:
+                await self._deliver(message)
+                continue
+            if receiver.keeps_state and now_ms - kept_ms >= MINUTE_MS:
+                kept_ms = now_ms
+                await self._keep(name, now_ms)
+            await asyncio.sleep(_LOOK_S)
+
+    async def _deliver(self, message: Message) -> None:
+        ports, name = self._ports, message.receiver
+        if message.attempt:
+            ports.metrics.retried.labels(name).inc()
+        fault = await self._attempt(name, lambda now_ms: ports.channels[name].send(message, now_ms))
+        now_ms = ports.clocks.now_ms()
+        if not fault:
+            ports.metrics.sent.labels(name).inc()
+            ports.metrics.alerts.labels(name).inc(len(message.entries))
+            self._dispatcher.sent(message, now_ms)
+        elif not self._dispatcher.failed(message, now_ms):
+            await ports.publisher.publish(ports.topics.dead_letters, 0, [undelivered(message, fault, now_ms)])
+            ports.metrics.dead_letters.labels(name).inc()
+            log.error("given up receiver=%s message=%s fault=%s hint=%s", name, message.id, fault, _HINT)
+            self._dispatcher.give_up(message, now_ms)
+        await self.save()
+
+    async def _keep(self, name: str, now_ms: int) -> None:
+        standing = self._dispatcher.standing(name)
+        if standing:
+            await self._attempt(name, lambda _: self._ports.channels[name].keep(standing, now_ms))
+
+    async def _attempt(self, name: str, work: Callable[[int], Coroutine[Any, Any, None]]) -> str:
+        """What went wrong; empty when nothing did."""
+        clocks, metrics = self._ports.clocks, self._ports.metrics
+        began_s, fault = clocks.steady_s(), ""
+        limit_s = self._settings.receivers[name].timeout_ms / 1000 + _GRACE_S
+        try:
+            async with asyncio.timeout(limit_s):
+                await work(clocks.now_ms())
+        except (DeliveryFailed, ConfigError) as error:
+            fault = str(error)
+        except TimeoutError:
+            fault = f"no answer within {limit_s:g} s"
+        metrics.send_seconds.labels(name).observe(clocks.steady_s() - began_s)
+        metrics.failing.labels(name).set(1 if fault else 0)
+        if fault:
+            metrics.failed.labels(name).inc()
+            log.warning("not delivered, will try again receiver=%s fault=%s", name, fault)
+        else:
+            metrics.last_success.labels(name).set(clocks.now_ms() / 1000)
+        return fault
+
+
+def undelivered(message: Message, fault: str, now_ms: int) -> Outgoing:
+    """The dead letter of a message that nobody has taken."""
+    about = {
+        "kpi-reason": UNDELIVERED,
+        "kpi-detail": f"receiver {message.receiver}, message {message.id}: {fault}",
+        "kpi-hint": _HINT,
+        "kpi-timestamp": str(now_ms),
+    }
+    headers = [(name, text.encode("utf-8", "replace")) for name, text in about.items()]
+    return Outgoing(message.receiver.encode(), msgspec.json.encode(message), headers)

@@ -1,0 +1,612 @@
+"""Dispatch: who is told what, and when, on a clock that is moved by hand."""
+
+import pytest
+
+from kpistream.core.acks import Said, acknowledged, closed, muted, snoozed
+from kpistream.core.alerts import State, Subject
+from kpistream.core.errands import GIVE_UP_MS, Kind, Silence, retry_after_ms
+from kpistream.core.receivers import HOUR_MS, MINUTE_MS
+from kpistream.core.targets import Severity, Why
+from tests.unit.desk import CHAT, Desk, settings, told
+from tests.unit.telling import DAY_MS, NOON_MS, transition
+
+AT_ONCE = "group_wait: 0 s, group_interval: 0 s"
+ANNA = Subject("connects", "acme", "agent:anna")
+PLAIN = settings(f"floor: {{{CHAT}}}", "{to: floor}")
+CALM = settings(f"floor: {{{CHAT}}}", "{to: floor, group_wait: 0 s, group_interval: 0 s, repeat: never}")
+
+
+def said(at_ms: int = NOON_MS) -> Said:
+    return Said("eva", at_ms, "on it")
+
+
+def reasons(desk: Desk) -> list[tuple[str, str, str]]:
+    return [(each.receiver, each.transition.alert_id, str(each.reason)) for each in desk.silenced]
+
+
+# ---- grouping
+
+
+def test_slips_of_a_team_that_come_together_go_in_one_message() -> None:
+    """
+    12:00:00 anna   12:00:10 bela   12:00:20 south's chiara
+    12:00:30 -> anna and bela       12:00:50 -> chiara
+    """
+    desk = Desk(PLAIN)
+
+    desk.take(transition())
+    desk.now_ms += 10_000
+    desk.take(transition(scope="agent:bela"))
+    desk.now_ms += 10_000
+    desk.take(transition(scope="agent:chiara", team="south"))
+
+    assert told(desk.wait(9_000, 1000)) == []
+    assert told(desk.wait(1_000, 1000)) == [
+        ("floor", "news", ["connects/acme/agent:anna/1", "connects/acme/agent:bela/1"])
+    ]
+    assert told(desk.wait(20_000, 1000)) == [("floor", "news", ["connects/acme/agent:chiara/1"])]
+
+
+def test_next_message_of_a_group_waits_for_its_interval() -> None:
+    desk = Desk(PLAIN)
+    desk.take(transition())
+    desk.wait(MINUTE_MS)
+
+    desk.take(transition(scope="agent:bela"))
+
+    assert told(desk.wait(4 * MINUTE_MS)) == []
+    assert told(desk.wait(MINUTE_MS)) == [("floor", "news", ["connects/acme/agent:bela/1"])]
+
+
+def test_what_fired_and_recovered_within_the_wait_is_told_whole() -> None:
+    desk = Desk(PLAIN)
+
+    desk.take(transition(1), transition(2, State.OK))
+
+    assert told(desk.wait(MINUTE_MS)) == [
+        ("floor", "news", ["connects/acme/agent:anna/1", "connects/acme/agent:anna/2"])
+    ]
+
+
+# ---- what is told
+
+
+def test_pending_and_recovering_are_not_told_unless_asked_for() -> None:
+    desk = Desk(
+        settings(
+            f"a: {{{CHAT}}}, b: {{{CHAT}, also: [pending, recovering]}}",
+            "{to: [a, b], group_wait: 0 s, group_interval: 0 s}",
+        )
+    )
+
+    desk.take(transition(1, State.PENDING))
+    desk.turn()
+    desk.take(transition(2))
+    desk.turn()
+    desk.take(transition(3, State.RECOVERING))
+    desk.turn()
+
+    assert [each[0] for each in told(desk.sent)] == ["b", "a", "b", "b"]
+    assert reasons(desk) == [
+        ("a", "connects/acme/agent:anna/1", "not-wanted"),
+        ("a", "connects/acme/agent:anna/3", "not-wanted"),
+    ]
+
+
+def test_no_data_and_suspended_are_told_to_who_knows_of_the_slip_only() -> None:
+    desk = Desk(CALM)
+
+    desk.take(transition(1, State.PENDING), transition(2, State.SUSPENDED))
+    assert desk.turn() == []
+    desk.take(transition(3))
+    desk.turn()
+    desk.take(transition(4, State.NO_DATA))
+    desk.turn()
+
+    assert [each[2] for each in told(desk.sent)] == [["connects/acme/agent:anna/3"], ["connects/acme/agent:anna/4"]]
+    assert reasons(desk)[1] == ("floor", "connects/acme/agent:anna/2", "never-told")
+
+
+def test_recovery_is_told_unless_it_is_switched_off_and_the_next_slip_is_news() -> None:
+    desk = Desk(
+        settings(f"a: {{{CHAT}}}, b: {{{CHAT}, resolved: no}}", "{to: [a, b], group_wait: 0 s, group_interval: 0 s}")
+    )
+
+    for each in (transition(1), transition(2, State.OK), transition(3, State.PENDING), transition(4)):
+        desk.take(each)
+        desk.turn()
+
+    assert [(name, ids[0][-1]) for name, _, ids in told(desk.sent)] == [
+        ("a", "1"),
+        ("b", "1"),
+        ("a", "2"),
+        ("a", "4"),
+        ("b", "4"),
+    ]
+
+
+def test_flapping_between_firing_and_recovering_is_told_once() -> None:
+    desk = Desk(CALM)
+
+    desk.take(transition(1))
+    desk.turn()
+    desk.take(transition(2, State.RECOVERING), transition(3, from_state=State.RECOVERING))
+
+    assert desk.turn() == []
+    assert reasons(desk)[-1] == ("floor", "connects/acme/agent:anna/3", "known")
+
+
+def test_alert_that_becomes_critical_is_told_again() -> None:
+    desk = Desk(CALM)
+
+    desk.take(transition(1))
+    desk.turn()
+    desk.take(transition(2, severity=Severity.CRITICAL))
+
+    assert told(desk.turn()) == [("floor", "news", ["connects/acme/agent:anna/2"])]
+
+
+def test_transition_that_is_read_twice_is_told_once() -> None:
+    desk = Desk(CALM)
+
+    desk.take(transition(1), transition(2, State.OK))
+    desk.turn()
+    desk.kill()
+    desk.take(transition(1), transition(2, State.OK))
+
+    assert desk.turn() == []
+    assert [reason for *_, reason in reasons(desk)] == ["duplicate", "duplicate"]
+
+
+def test_transition_that_no_route_matches_is_silent_by_name() -> None:
+    desk = Desk(settings(f"floor: {{{CHAT}}}", "{to: floor, team: south}"))
+
+    desk.take(transition())
+
+    assert reasons(desk) == [("", "connects/acme/agent:anna/1", "not-routed")]
+
+
+def test_who_was_told_of_a_slip_hears_of_its_end_when_the_agent_has_moved() -> None:
+    desk = Desk(
+        settings(f"n: {{{CHAT}}}, s: {{{CHAT}}}", "{to: n, team: north, group_wait: 0 s}, {to: s, group_wait: 0 s}")
+    )
+    desk.take(transition())
+    desk.turn()
+
+    desk.take(transition(2, State.OK, team="south"))
+
+    assert told(desk.wait(6 * MINUTE_MS)) == [("n", "news", ["connects/acme/agent:anna/2"])]
+    assert reasons(desk) == [("s", "connects/acme/agent:anna/2", "never-told")]
+
+
+def test_old_log_tells_what_still_fires_and_not_what_is_long_over() -> None:
+    desk = Desk(CALM)
+    old_ms = NOON_MS - 3 * DAY_MS
+
+    desk.take(transition(1, at_ms=old_ms), transition(2, State.OK, at_ms=old_ms + HOUR_MS))
+    desk.take(transition(1, at_ms=old_ms, scope="agent:bela"))
+
+    assert told(desk.turn()) == [("floor", "news", ["connects/acme/agent:bela/1"])]
+    assert [reason for *_, reason in reasons(desk)] == ["stale", "stale"]
+
+
+# ---- repeats, acks
+
+
+def test_what_fires_is_repeated_until_somebody_acknowledges_and_again_when_it_fires_anew() -> None:
+    desk = Desk(settings(f"floor: {{{CHAT}}}", "{to: floor, repeat: 1 h, group_wait: 0 s, group_interval: 0 s}"))
+    desk.take(transition())
+    desk.turn()
+
+    assert told(desk.wait(2 * HOUR_MS)) == [("floor", "repeat", ["connects/acme/agent:anna/1"])] * 2
+    assert [entry.repeat for message in desk.sent for entry in message.entries] == [0, 1, 2]
+    assert len({message.id for message in desk.sent}) == 3
+    desk.ack(acknowledged(None, ANNA, 1, said()))
+    assert desk.wait(3 * HOUR_MS) == []
+    desk.take(transition(2, State.OK))
+    assert told(desk.turn()) == [("floor", "news", ["connects/acme/agent:anna/2"])]
+    desk.take(transition(3))
+    assert [message.kind for message in desk.wait(HOUR_MS + MINUTE_MS)] == [Kind.NEWS, Kind.REPEAT]
+
+
+def test_repeat_that_failed_tells_the_same_again_when_the_alert_is_over_meanwhile() -> None:
+    desk = Desk(settings(f"floor: {{{CHAT}}}", "{to: floor, repeat: 1 h, group_wait: 0 s, group_interval: 0 s}"))
+    desk.take(transition())
+    desk.turn()
+    desk.now_ms += HOUR_MS
+    failed = []
+    desk.turn(lambda message: failed.append(message) or False)
+    desk.take(transition(2, State.OK))
+
+    again = desk.wait(MINUTE_MS)
+
+    assert told(failed) == [("floor", "repeat", ["connects/acme/agent:anna/1"])]
+    assert told(again) == [*told(failed), ("floor", "news", ["connects/acme/agent:anna/2"])]
+    assert again[0].id == failed[0].id
+
+
+def test_snoozed_alert_is_told_at_its_end_if_it_still_fires() -> None:
+    desk = Desk(CALM)
+    desk.ack(snoozed(None, ANNA, NOON_MS + HOUR_MS, said()))
+
+    desk.take(transition())
+
+    assert desk.wait(59 * MINUTE_MS) == []
+    assert told(desk.wait(MINUTE_MS)) == [("floor", "news", ["connects/acme/agent:anna/1"])]
+
+
+def test_snoozed_alert_that_is_over_by_then_is_never_told() -> None:
+    desk = Desk(CALM)
+    desk.ack(snoozed(None, ANNA, NOON_MS + HOUR_MS, said()))
+    desk.take(transition())
+    desk.turn()
+    desk.take(transition(2, State.OK))
+
+    assert desk.wait(2 * HOUR_MS) == []
+    assert [reason for *_, reason in reasons(desk)] == ["over-before-told", "over-before-told"]
+
+
+def test_snooze_of_one_alert_does_not_end_with_the_message_of_its_group() -> None:
+    desk = Desk(CALM)
+    desk.ack(snoozed(None, ANNA, NOON_MS + HOUR_MS, said()))
+
+    desk.take(transition(), transition(scope="agent:bela"))
+
+    assert told(desk.turn()) == [("floor", "news", ["connects/acme/agent:bela/1"])]
+
+
+def test_end_of_a_slip_that_was_told_comes_after_the_snooze() -> None:
+    desk = Desk(CALM)
+    desk.take(transition())
+    desk.turn()
+    desk.ack(snoozed(None, ANNA, NOON_MS + HOUR_MS, said()))
+    desk.take(transition(2, State.OK))
+
+    assert desk.wait(59 * MINUTE_MS) == []
+    assert told(desk.wait(MINUTE_MS)) == [("floor", "news", ["connects/acme/agent:anna/2"])]
+
+
+def test_muted_alert_is_silent_by_name_and_tells_its_next_slip_when_it_is_not_any_more() -> None:
+    desk = Desk(CALM)
+    desk.ack(muted(None, ANNA, True, said()))
+    desk.take(transition(), transition(2, State.OK))
+
+    assert desk.turn() == []
+    assert [reason for *_, reason in reasons(desk)] == ["muted", "muted"]
+    desk.ack(muted(None, ANNA, False, said(NOON_MS + 1)))
+    desk.take(transition(3))
+    assert told(desk.turn()) == [("floor", "news", ["connects/acme/agent:anna/3"])]
+
+
+def test_closed_alert_is_silent_until_it_fires_anew() -> None:
+    desk = Desk(CALM)
+    desk.take(transition())
+    desk.turn()
+    desk.ack(closed(None, ANNA, 1, said()))
+    desk.take(transition(2, State.OK))
+
+    assert desk.turn() == []
+    assert reasons(desk)[-1][2] == "closed"
+    desk.take(transition(3))
+    desk.turn()
+    desk.take(transition(4, State.OK))
+    assert told(desk.turn()) == [("floor", "news", ["connects/acme/agent:anna/4"])]
+
+
+def test_older_word_does_not_undo_a_newer_one() -> None:
+    desk = Desk(CALM)
+
+    desk.ack(muted(None, ANNA, True, said(NOON_MS + 1)))
+    desk.dispatcher.ack(muted(None, ANNA, False, said(NOON_MS)))
+    desk.take(transition())
+
+    assert desk.turn() == []
+
+
+# ---- escalation
+
+STEPS = "{to: floor, group_wait: 0 s, repeat: never, escalate: [{after: 15 m, to: head}, {after: 1 h, to: boss}]}"
+LADDER = settings(f"floor: {{{CHAT}}}, head: {{{CHAT}}}, boss: {{{CHAT}}}", STEPS)
+
+
+def test_nobody_acknowledges_and_the_next_is_told() -> None:
+    desk = Desk(LADDER)
+    desk.take(transition())
+    desk.turn()
+
+    assert desk.wait(14 * MINUTE_MS) == []
+    assert told(desk.wait(MINUTE_MS)) == [("head", "escalation", ["connects/acme/agent:anna/1"])]
+    assert told(desk.wait(HOUR_MS)) == [("boss", "escalation", ["connects/acme/agent:anna/1"])]
+    assert desk.wait(DAY_MS, 10 * MINUTE_MS) == []
+
+
+@pytest.mark.parametrize("word", [acknowledged, closed])
+def test_acknowledged_alert_is_not_escalated(word) -> None:
+    desk = Desk(LADDER)
+    desk.take(transition())
+    desk.turn()
+    desk.ack(word(None, ANNA, 1, said()))
+
+    assert desk.wait(3 * HOUR_MS) == []
+
+
+def test_who_was_told_by_escalation_hears_of_the_end() -> None:
+    desk = Desk(LADDER)
+    desk.take(transition())
+    desk.wait(20 * MINUTE_MS)
+    desk.take(transition(2, State.OK))
+
+    assert {name for name, *_ in told(desk.wait(10 * MINUTE_MS))} == {"floor", "head"}
+
+
+def test_broken_receiver_is_escalated_like_a_silent_one() -> None:
+    desk = Desk(LADDER)
+    desk.take(transition())
+
+    for _ in range(20):
+        desk.now_ms += MINUTE_MS
+        desk.turn(lambda message: message.receiver != "floor")
+
+    assert told(desk.sent) == [("head", "escalation", ["connects/acme/agent:anna/1"])]
+
+
+def test_escalation_survives_a_kill() -> None:
+    desk = Desk(LADDER)
+    desk.take(transition())
+    desk.turn()
+    desk.kill()
+
+    assert told(desk.wait(15 * MINUTE_MS)) == [("head", "escalation", ["connects/acme/agent:anna/1"])]
+
+
+# ---- inhibition
+
+RULE = "  inhibit: [{when: {scope: team}, silences: {scope: agent}, equal: [tenant, team]}]\n"
+RULED = settings(
+    f"floor: {{{CHAT}}}", "{to: floor, scope: [agent, source], group_wait: 0 s, group_interval: 0 s}", RULE
+)
+
+
+def test_alert_of_a_team_silences_its_agents_and_no_others() -> None:
+    desk = Desk(RULED)
+
+    desk.take(transition(scope="team:north"), transition(), transition(scope="agent:chiara", team="south"))
+
+    assert told(desk.turn()) == [("floor", "news", ["connects/acme/agent:chiara/1"])]
+    desk.take(transition(2, State.OK, scope="team:north"))
+    assert told(desk.turn()) == [("floor", "news", ["connects/acme/agent:anna/1"])]
+
+
+def test_cause_that_is_told_to_nobody_is_known_after_a_kill() -> None:
+    desk = Desk(RULED)
+    desk.take(transition(scope="team:north"))
+    desk.kill()
+
+    desk.take(transition())
+
+    assert desk.turn() == []
+
+
+def test_source_outage_silences_its_agents_without_a_rule() -> None:
+    desk = Desk(CALM)
+
+    desk.take(
+        transition(1, State.NO_DATA, scope="source:pbx", team=None), transition(), transition(1, scope="agent:bela")
+    )
+    desk.take(transition(2, State.OK, scope="agent:bela"))
+
+    assert told(desk.turn()) == [("floor", "news", ["connects/acme/source:pbx/1"])]
+    desk.take(transition(2, State.OK, scope="source:pbx", team=None))
+    assert sorted(ids[0] for _, _, ids in told(desk.turn())) == [
+        "connects/acme/agent:anna/1",
+        "connects/acme/source:pbx/2",
+    ]
+    assert {reason for *_, reason in reasons(desk)} == {"over-before-told"}
+
+
+# ---- quiet hours, rate
+
+NIGHT = "quiet: {hours: {mon-sun: 20:00-07:00}, unless: critical}"
+SLEEPER = settings(f"floor: {{{CHAT}, zone: Europe/Berlin, {NIGHT}}}", "{to: floor, group_by: [agent], repeat: never}")
+EVENING_MS = NOON_MS + 8 * HOUR_MS
+"""21:00 in Berlin."""
+
+
+def test_quiet_hours_end_with_one_digest_of_all_groups() -> None:
+    desk = Desk(SLEEPER, EVENING_MS)
+
+    desk.take(transition(1), transition(2, State.OK), transition(scope="agent:bela"))
+
+    assert desk.wait(10 * HOUR_MS - MINUTE_MS) == []
+    assert told(desk.wait(MINUTE_MS)) == [
+        ("floor", "digest", ["connects/acme/agent:anna/1", "connects/acme/agent:anna/2", "connects/acme/agent:bela/1"])
+    ]
+
+
+def test_quiet_hours_survive_a_kill() -> None:
+    desk = Desk(SLEEPER, EVENING_MS)
+    desk.take(transition())
+    desk.wait(HOUR_MS)
+    desk.kill()
+
+    assert desk.wait(8 * HOUR_MS) == []
+    assert [each.kind for each in desk.wait(HOUR_MS)] == [Kind.DIGEST]
+
+
+def test_critical_alert_comes_at_night() -> None:
+    desk = Desk(SLEEPER, EVENING_MS)
+
+    desk.take(transition(severity=Severity.CRITICAL), transition(scope="agent:bela"))
+
+    assert told(desk.wait(HOUR_MS)) == [("floor", "news", ["connects/acme/agent:anna/1"])]
+
+
+def test_failed_message_is_not_tried_again_at_night() -> None:
+    desk = Desk(SLEEPER, EVENING_MS - HOUR_MS - 30_000)
+    desk.take(transition())
+    desk.now_ms += 30_000 - 1
+    assert desk.turn() == []
+
+    desk.now_ms = EVENING_MS - HOUR_MS - 1
+    desk.dispatcher.take(transition(scope="agent:bela", at_ms=desk.now_ms), desk.now_ms - 30_000)
+    desk.turn(lambda _: False)
+
+    assert desk.wait(10 * HOUR_MS) == []
+    assert len(desk.wait(2 * HOUR_MS)) >= 1
+
+
+def test_rate_limit_holds_further_messages_and_sends_them_as_one() -> None:
+    routes = "{to: floor, group_by: [agent], group_wait: 0 s, repeat: never}"
+    desk = Desk(settings(f"floor: {{{CHAT}, at_most: 2 an hour}}", routes))
+
+    for name in ("a", "b", "c", "d"):
+        desk.take(transition(scope=f"agent:{name}"))
+        desk.turn()
+        desk.now_ms += 1000
+
+    assert len(desk.sent) == 2
+    desk.kill()
+    assert desk.wait(59 * MINUTE_MS) == []
+    assert told(desk.wait(MINUTE_MS)) == [("floor", "digest", ["connects/acme/agent:c/1", "connects/acme/agent:d/1"])]
+
+
+# ---- failures
+
+
+def test_failed_message_comes_again_under_its_id_with_what_was_in_it() -> None:
+    desk = Desk(CALM)
+    desk.take(transition())
+    tried = []
+    desk.turn(lambda message: tried.append(message) or False)
+    desk.take(transition(2, State.OK))
+    desk.kill()
+
+    again = desk.wait(MINUTE_MS)
+
+    assert [(message.id, message.attempt) for message in tried] == [(again[0].id, 0)]
+    assert told(again) == [
+        ("floor", "news", ["connects/acme/agent:anna/1"]),
+        ("floor", "news", ["connects/acme/agent:anna/2"]),
+    ]
+    assert again[0].attempt == 1
+
+
+def test_broken_receiver_does_not_stall_another() -> None:
+    desk = Desk(settings(f"a: {{{CHAT}}}, b: {{{CHAT}}}", "{to: [a, b], group_wait: 0 s}"))
+    desk.take(transition())
+
+    desk.turn(lambda message: message.receiver != "a")
+
+    assert [name for name, *_ in told(desk.sent)] == ["b"]
+
+
+def test_message_that_cannot_be_sent_holds_up_no_other() -> None:
+    desk = Desk(settings(f"a: {{{CHAT}}}", "{to: a, group_by: [agent], group_wait: 0 s}"))
+    desk.take(transition(), transition(scope="agent:bela"))
+
+    desk.turn(lambda message: "bela" in message.entries[0].transition.scope)
+
+    assert told(desk.sent) == [("a", "news", ["connects/acme/agent:bela/1"])]
+
+
+def test_after_a_day_in_vain_it_is_given_up_by_name() -> None:
+    desk = Desk(CALM)
+    desk.take(transition())
+    attempts = 0
+
+    while not desk.silenced:
+        desk.now_ms += 5 * MINUTE_MS
+        attempts += 1
+        desk.turn(lambda _: False)
+
+    assert desk.now_ms - NOON_MS >= GIVE_UP_MS
+    assert desk.now_ms - NOON_MS < GIVE_UP_MS + HOUR_MS
+    assert reasons(desk) == [("floor", "connects/acme/agent:anna/1", "undelivered")]
+    assert desk.wait(HOUR_MS) == []
+
+
+def test_waits_between_attempts_double_up_to_half_an_hour_and_depend_on_the_id_alone() -> None:
+    waits = [retry_after_ms("a", attempt) for attempt in range(30)]
+
+    assert waits == [retry_after_ms("a", attempt) for attempt in range(30)]
+    assert waits != [retry_after_ms("b", attempt) for attempt in range(30)]
+    for attempt, wait_ms in enumerate(waits):
+        plain_ms = min(30 * MINUTE_MS, 5000 * 2**attempt)
+        assert 0.75 * plain_ms <= wait_ms <= 1.25 * plain_ms
+
+
+def test_receiver_that_has_left_the_settings_is_silent_by_name() -> None:
+    desk = Desk(settings(f"a: {{{CHAT}}}, b: {{{CHAT}}}", "{to: [a, b]}"))
+    desk.take(transition())
+    desk.settings = settings(f"b: {{{CHAT}}}", "{to: b}")
+    desk.kill()
+    desk.save()
+
+    assert reasons(desk) == [("a", "connects/acme/agent:anna/1", "receiver-gone")]
+    assert not [key for key in desk.log if key.startswith("errand/a/")]
+
+
+# ---- receivers that keep state
+
+
+def test_alertmanager_is_told_at_once_and_keeps_what_rests_until_it_is_over() -> None:
+    desk = Desk(settings("am: {alertmanager: {url: http://am}}", "{to: am}"))
+    desk.take(transition())
+    assert told(desk.turn()) == [("am", "news", ["connects/acme/agent:anna/1"])]
+    desk.ack(acknowledged(None, ANNA, 1, said()))
+    desk.take(transition(2, State.SUSPENDED))
+    desk.turn()
+
+    [standing] = desk.dispatcher.standing("am")
+    assert (standing.transition.sequence, standing.began_ms) == (2, NOON_MS)
+    assert desk.wait(DAY_MS, HOUR_MS) == []
+    desk.take(transition(3, State.OK))
+    desk.turn()
+    assert desk.dispatcher.standing("am") == ()
+
+
+def test_alertmanager_that_was_away_for_days_hears_of_what_fires_within_a_minute() -> None:
+    desk = Desk(settings("am: {alertmanager: {url: http://am}}", "{to: am}"))
+    desk.take(transition())
+
+    for _ in range(2 * 24 * 60):
+        desk.now_ms += MINUTE_MS
+        desk.turn(lambda _: False)
+
+    assert desk.silenced == []
+    assert told(desk.wait(MINUTE_MS)) == [("am", "news", ["connects/acme/agent:anna/1"])]
+
+
+def test_what_was_over_long_ago_is_forgotten() -> None:
+    desk = Desk(CALM)
+    desk.take(transition(), transition(2, State.OK), transition(scope="agent:bela"))
+    desk.turn()
+    desk.now_ms += 2 * DAY_MS
+    desk.dispatcher.sweep(desk.now_ms)
+    desk.save()
+
+    assert list(desk.log) == ["errand/floor/connects/acme/agent:bela"]
+
+
+def test_target_that_left_the_settings_is_forgotten_too() -> None:
+    desk = Desk(CALM)
+    desk.take(transition())
+    desk.turn()
+    desk.take(transition(2, State.SUSPENDED, reason=Why.NOT_COVERED))
+    desk.turn()
+    desk.now_ms += 2 * DAY_MS
+    desk.dispatcher.sweep(desk.now_ms)
+    desk.save()
+
+    assert desk.log == {}
+
+
+def test_of_very_many_that_wait_the_latest_are_told() -> None:
+    desk = Desk(SLEEPER, EVENING_MS)
+
+    for n in range(1, 60, 2):
+        desk.take(transition(n), transition(n + 1, State.OK))
+
+    [digest] = desk.wait(11 * HOUR_MS)
+    assert len(digest.entries) == 50
+    assert [reason for *_, reason in reasons(desk)] == [str(Silence.SUPERSEDED)] * 10

@@ -1,0 +1,167 @@
+"""Wording: what a person reads, in each language, and that no language lacks a text."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from babel.messages.extract import extract
+from babel.messages.pofile import read_po
+
+from kpistream.core.alerts import State
+from kpistream.core.errands import Entry, Kind, Message
+from kpistream.core.receivers import LOCALES
+from kpistream.core.targets import Direction, Severity, Why
+from kpistream.core.windows import CALENDAR_WINDOWS, LIVE_WINDOWS
+from kpistream.notify.languages import Language
+from kpistream.notify.wording import KPI, REASONS, STATES, WINDOWS, Text, names_of_kpis, write
+from tests.unit.telling import NOON_MS, transition
+
+NOTIFY = Path(__file__).parents[2] / "src" / "kpistream" / "notify"
+ENGLISH, CHINESE = Language("en", "Europe/Berlin"), Language("zh_CN", "Asia/Shanghai")
+OTHERS = [name for name in LOCALES if name != "en"]
+
+
+def message(*entries: Entry, kind: Kind = Kind.NEWS) -> Message:
+    return Message("id", "floor", kind, NOON_MS, 0, entries)
+
+
+def read(language: Language, **changed) -> Text:
+    return write(message(Entry(transition(**changed), 0, NOON_MS)), language)
+
+
+def test_slip_in_english_is_all_that_the_explanation_says() -> None:
+    text = read(ENGLISH)
+
+    assert text.subject == "Anna Berg: connect share misses its target: 15% (24 of 160), target at least 25%"
+    assert text.body.splitlines() == [
+        "Anna Berg: connect share misses its target: 15% (24 of 160), target at least 25%",
+        "Team: north",
+        "Value: 15% (24 of 160), below its bound",
+        "Target connects: at least 25%, which holds for all",
+        "Evidence: chance alone brings this on fewer than 1 in 730 days; "
+        "the target allows a false alarm on 1 in 100 days",
+        "Window: business day, 00:00 to 2026-07-30 00:00",
+        "Since: 2026-07-29 13:00 (Europe/Berlin); before: ok",
+        "Next: the alert is over when the target is met again; a new day is judged for itself",
+        "How it is counted: outbound_connected / outbound_calls",
+        "Owner of the target: floor lead",
+        "Alert: connects/acme/agent:anna/1",
+        'Acknowledge: kpistream alerts ack connects/acme/agent:anna/1 --note "..."',
+    ]
+
+
+def test_slip_in_chinese_says_the_same_in_its_zone() -> None:
+    text = read(CHINESE)
+
+    assert text.subject == "Anna Berg：接通率未达目标：15%（160中的24），目标不低于25%"
+    assert text.body.splitlines()[1:5] == [
+        "团队：north",
+        "当前值：15%（160中的24），低于界限",
+        "目标 connects：不低于25%，适用于所有人",
+        "依据：仅凭偶然，730天中不到1天会出现这种情况；目标允许每100天一次误报",
+    ]
+    assert "开始时间：2026-07-29 19:00（Asia/Shanghai）；之前状态：正常" in text.body
+    assert '确认命令：kpistream alerts ack connects/acme/agent:anna/1 --note "..."' in text.body
+
+
+def test_pace_says_how_many_are_missing_and_that_no_shift_is_known() -> None:
+    late = {
+        "kpi": "calls",
+        "value": 1038,
+        "numerator": 1038,
+        "denominator": None,
+        "low": 2000.0,
+        "expected": 1145.5,
+        "basis": "business-hours",
+        "reason": Why.BEHIND_PACE,
+    }
+
+    assert (
+        "Pace: 1,038 of 1,145.5 expected by now, 107.5 behind, by business hours: no shift known"
+        in read(ENGLISH, **late).body
+    )
+    assert "进度：已完成1,038，此时应为1,145.5，落后107.5，按营业时间（班次未知）计算" in read(CHINESE, **late).body
+
+
+@pytest.mark.parametrize("language", [ENGLISH, CHINESE], ids=["en", "zh_CN"])
+@pytest.mark.parametrize("state", [State.NO_DATA, State.SUSPENDED])
+def test_resting_alert_never_reads_as_recovered(language: Language, state: State) -> None:
+    text = read(language, sequence=2, to=state)
+
+    for word in ("recovered", "已恢复"):
+        assert word not in text.subject + text.body
+    assert ("not over" if language is ENGLISH else "尚未结束") in text.subject
+
+
+def test_band_of_talk_times_is_in_minutes() -> None:
+    band = {
+        "kpi": "average_talk_time",
+        "direction": Direction.BETWEEN,
+        "low": 120_000.0,
+        "high": 360_000.0,
+        "value": 405_000.0,
+        "numerator": 64_800_000,
+        "reason": Why.ABOVE_BOUND,
+    }
+
+    assert read(ENGLISH, **band).subject == (
+        "Anna Berg: average talk time misses its target: 6 min 45 s (of 160 cases), target 2 min 0 s to 6 min 0 s"
+    )
+    assert "6分45秒（共160个样本），目标2分0秒至6分0秒" in read(CHINESE, **band).subject
+
+
+def test_bound_says_where_it_comes_from() -> None:
+    assert "Target connects: at least 25%, from tier new" in read(ENGLISH, bound_from="tier new").body
+
+
+def test_subject_says_what_is_urgent_again_or_unanswered() -> None:
+    entry = Entry(transition(severity=Severity.CRITICAL), 2, NOON_MS)
+
+    assert write(message(entry, kind=Kind.REPEAT), ENGLISH).subject.startswith("[critical] [again] Anna Berg")
+    assert write(message(entry, kind=Kind.ESCALATION), CHINESE).subject.startswith("[严重] [无人确认] Anna Berg")
+    assert "Told before: 2 times" in write(message(entry, kind=Kind.REPEAT), ENGLISH).body
+
+
+def test_message_of_many_has_a_line_and_a_command_for_each() -> None:
+    entries = [Entry(transition(scope=f"agent:{n}", display_name=f"Agent {n}"), 0, NOON_MS) for n in range(7)]
+
+    text = write(message(*entries), ENGLISH)
+
+    assert text.subject == "7 alerts of team north"
+    assert text.body.count("kpistream alerts ack") == 7
+    assert len(text.body.splitlines()) == 14
+    assert write(message(*entries[:3]), CHINESE).subject == "3条告警（团队north）"
+    assert write(message(*entries[:3]), ENGLISH).body.count("Evidence:") == 3
+
+
+def test_kpi_that_this_version_does_not_know_has_words_too() -> None:
+    text = read(ENGLISH, kpi="complaints_per_hour", value=1.5, numerator=3, denominator=2, low=1.0)
+
+    assert text.subject == "Anna Berg: complaints per hour misses its target: 1.5 (of 2 cases), target at least 1"
+
+
+def asked() -> Iterator[str]:
+    for path in sorted(NOTIFY.glob("*.py")):
+        with path.open("rb") as file:
+            for _, text, _, _ in extract("python", file, keywords={"_": None, "tell": None, "N_": None}):
+                yield str(text)
+
+
+@pytest.mark.parametrize("locale", OTHERS)
+def test_no_text_is_missing_or_left_over_in_a_catalogue(locale: str) -> None:
+    with (NOTIFY / "locales" / f"{locale}.po").open("rb") as file:
+        found = {(each.context, each.id): each.string for each in read_po(file, locale=locale) if each.id}
+
+    wanted = {(None, text) for text in asked()} | {(KPI, name) for name in names_of_kpis()}
+    assert len(wanted) > 80
+    assert {key for key in wanted if not found.get(key)} == set()
+    assert set(found) - wanted == set()
+    for (_, text), translated in found.items():
+        assert set(re.findall(r"\{\w+\}", text)) == set(re.findall(r"\{\w+\}", str(translated))), text
+
+
+def test_every_reason_state_and_live_window_has_words() -> None:
+    assert set(REASONS) == set(Why)
+    assert set(STATES) == set(State)
+    assert {*LIVE_WINDOWS, *CALENDAR_WINDOWS} == set(WINDOWS)
