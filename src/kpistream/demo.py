@@ -10,14 +10,16 @@ import contextlib
 import itertools
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from kpistream.core.alerts import Transition
 from kpistream.core.measures import named
+from kpistream.demo_story import story
 from kpistream.history import queries
 from kpistream.history.store import open_store
 from kpistream.judge.compare import Verdict, cells_of_named, compare
@@ -60,6 +62,8 @@ class Result:
     """Alert transitions."""
     judged: Recomputation
     verdict: Verdict
+    story: tuple[str, ...] = ()
+    """What befell whom, and who was alarmed; empty before noon."""
     from_words: str = ""
     """From when on cells are compared, when the store held something before."""
 
@@ -149,7 +153,7 @@ class Demo:
         assert self._pipeline is not None
         await self._pipeline.drained()
 
-    def result(self, transitions: int) -> Result:
+    def result(self, told: Sequence[Transition]) -> Result:
         """Compare what the store holds; after the pipeline has been closed."""
         assert self._pipeline is not None and self._judge is not None
         with open_store(self.settings.store) as store:
@@ -161,11 +165,16 @@ class Demo:
             outcomes=dict(counts["kpistream_event_outcomes_total"]),
             rejected=dict(counts["kpistream_events_rejected_total"]),
             retractions=counts["kpistream_retractions_total"][""],
-            transitions=transitions,
+            transitions=len(told),
+            story=tuple(story(told, self.zone, self._names(), self.now_ms())),
             judged=self._judge,
             verdict=compare(self._judge.cells(), found, self._judge.behind),
             from_words="" if self._before_ms is None else self._compared_from(),
         )
+
+    def _names(self) -> dict[str, str]:
+        people = self._live.roster.tenant(TENANT).people
+        return {agent: self._live.roster.display_name(TENANT, agent, self.start_ms) for agent in people}
 
     def _compared_from(self) -> str:
         at = datetime.fromtimestamp(self.start_ms / 1000, ZoneInfo(self.zone))
@@ -245,6 +254,8 @@ def summary(result: Result) -> Iterator[str]:
     yield f"retractions  {result.retractions:>8,}  written by the worker, for moves"
     yield f"alerts       {result.transitions:>8,}  transitions"
     yield ""
+    if result.story:
+        yield from (*result.story, "")
     if result.from_words:
         yield result.from_words
     yield from _verdict(result)

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.live import Live
 
 from kpistream.config import Config
-from kpistream.core.alerts import decode_transition
+from kpistream.core.alerts import Transition, decode_transition
 from kpistream.core.readings import decode_reading
 from kpistream.core.windows import LIVE_WINDOWS
 from kpistream.demo import Demo, DemoSettings, summary
@@ -80,8 +80,8 @@ class Show:
     def __init__(self, choice: Choice, look: Look, now_ms: Callable[[], int]) -> None:
         self.view = View(choice)
         self.look = look
-        self.transitions: set[str] = set()
-        """Ids of all transitions seen."""
+        self.transitions: dict[str, Transition] = {}
+        """All transitions seen, by id."""
         self.held = True
         """While true nothing is shown: what was there before is still being read."""
         self._before: dict[tuple[bool, bytes], bytes] = {}
@@ -97,7 +97,7 @@ class Show:
         try:
             if alert:
                 transition = decode_transition(value)
-                self.transitions.add(transition.alert_id)
+                self.transitions.setdefault(transition.alert_id, transition)
             reading = None if alert else decode_reading(value)
         except msgspec.MsgspecError:
             return
@@ -274,4 +274,4 @@ async def _run(begun: _Begun, seconds: float | None, asked: asyncio.Event, captu
             finally:
                 done.set()
                 await following
-    return demo.result(len(show.transitions))
+    return demo.result(list(show.transitions.values()))

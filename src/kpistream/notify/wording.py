@@ -8,6 +8,7 @@ from kpistream.core.errands import Entry, Kind, Message
 from kpistream.core.explanation import Explanation, Happened, Next, explained
 from kpistream.core.kpis import BY_NAME
 from kpistream.core.targets import Direction, Severity, Why
+from kpistream.core.windows import LIVE_WINDOWS
 from kpistream.notify.languages import N_, Language
 
 _IN_FULL: Final = 5
@@ -240,6 +241,8 @@ def origin(found: Explanation, language: Language) -> str:
 
 def evidence(found: Explanation, language: Language) -> list[str]:
     """How rarely chance alone does this."""
+    if found.window not in LIVE_WINDOWS:
+        return []
     if found.alarm_days is None:
         return [language._("Evidence: none asked for, the number alone decides")]
     allowed = language._("the target allows a false alarm on 1 in {days} days").format(
