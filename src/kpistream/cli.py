@@ -157,6 +157,21 @@ def agents(**options: Any) -> None:
     commands.report_command(**options)
 
 
+@report.command(epilog="Example: kpistream report results --store ./store --from 2026-03-01 --target calls")
+@_store
+@click.option("--from", "from_", metavar="TIME", help="First period: a date or RFC 3339 time, in --zone.")
+@click.option("--to", metavar="TIME", help="First instant at which no period counts any more.")
+@click.option("--zone", default="UTC", show_default=True, help="IANA zone of --from and --to.")
+@click.option("--tenant", help="Only this tenant.")
+@click.option("--target", help="Only this target.")
+@click.option("--json", "as_json", is_flag=True, help="JSON.")
+def results(**options: Any) -> None:
+    """How often targets closed as met, missed, or with too little data."""
+    from kpistream import result_commands
+
+    result_commands.results_command(**options)
+
+
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="JSON.")
 def kpis(as_json: bool) -> None:

@@ -16,6 +16,8 @@ from kpistream.core.settings import read_settings
 from kpistream.core.targets import Why
 from kpistream.history import writer
 from kpistream.history.appending import Append, appends
+from kpistream.history.queries import Span
+from kpistream.history.result_reports import result_rows, result_table
 from kpistream.history.reviewing import Reviewing
 from kpistream.history.store import Store
 from kpistream.history.writer import Appended
@@ -329,3 +331,21 @@ def test_panes_count_for_the_team_of_their_time_whoever_moves(store: Store) -> N
 
     found = {each.scope: each.value for each in told(known, store, NOON + 7 * DAY)}
     assert found == {"team:north": 1 + 8 + 1, "team:south": 2 + 4 + 2, "tenant": 18}
+
+
+def test_report_counts_how_periods_closed(store: Store) -> None:
+    share = "{name: connects, kpi: connect_share, window: business-day, bound: 50 %, minimum_sample: 2}"
+    known = reviewing(CALLS, share)
+    fill(store, *made("ann", 3), *made("ann", 1, NOON + DAY), *busy("bob", 4, NOON + DAY))
+    keep(store, told(known, store, NOON + 2 * DAY))
+
+    found = result_rows(store, Span())
+    rows = {(row.target, row.scope): (row.met, row.missed, row.too_little, row.share) for row in found}
+    assert rows[("calls", "agent:ann")] == (1, 1, 0, 0.5)
+    assert rows[("connects", "agent:ann")] == (1, 0, 1, 1.0)
+    assert rows[("connects", "agent:eve")] == (0, 0, 2, None)
+    [only] = result_rows(store, Span(NOON + 12 * HOUR, None, "acme"), "connects")[1:2]
+    assert (only.scope, only.missed) == ("agent:bob", 1)
+    table = result_table(result_rows(store, Span(), "connects")).splitlines()
+    assert table[0].split()[:4] == ["tenant", "scope", "name", "target"]
+    assert table[1].endswith("100% (n 1)") and table[3].endswith("  -")
