@@ -126,7 +126,7 @@ def test_partitions_added_stop_the_roles_and_a_new_log_replaces_nothing_by_less(
             assert f"error: topic '{events}': 5 partitions, 4 when the roles began" in refused(role)
         said = system.run("worker", code=2).stderr
         assert f"topics must have the same number of partitions: {events} 5, {panes} 4" in said
-        for name in ("panes", "readings", "team-panes", "alerts"):
+        for name in ("panes", "readings", "team-panes", "alerts", "results"):
             administrator.add_partition(name)
         for name in ("worker", "sink"):
             assert "error: partitions of the events topic: 5 here, 4 on record" in system.run(name, code=2).stderr

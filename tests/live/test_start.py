@@ -14,7 +14,7 @@ def test_missing_topics_are_all_named(kafka: Broker, tmp_path: Path, role: str) 
 
     said = system.run(role, code=2).stderr
 
-    for name in ("events", "panes", "readings", "team-panes", "alerts", "dead-letters", "settings"):
+    for name in ("events", "panes", "readings", "team-panes", "alerts", "results", "dead-letters", "settings"):
         assert f"error: topic '{system.topic(name)}' is missing" in said
 
 
