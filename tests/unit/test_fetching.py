@@ -12,6 +12,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
 from kpistream.log import header_names
+from kpistream.stream.committed import CommittedThread
 from kpistream.stream.fetching import fetched_records, records_of
 
 TP = TopicPartition("kpi.events", 3)
@@ -201,3 +202,11 @@ def test_it_waits_for_a_fetch() -> None:
     found = asyncio.run(both())
 
     assert [record.offset for record in found[TP]] == [100, 101]
+
+
+def test_partitions_of_a_changelog_are_not_held_to_be_stuck_streams(caplog: pytest.LogCaptureFixture):
+    """Faust logs an error for each after five minutes: no stream reads them."""
+    thread = object.__new__(CommittedThread)
+
+    thread.verify_event_path(1e9, TP)
+    assert caplog.records == []

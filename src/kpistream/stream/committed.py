@@ -48,6 +48,13 @@ class CommittedThread(RecordThread):
         finally:
             self._steps = {tp: (before[tp], after) for tp, after in self._positions().items() if tp in before}
 
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Nothing: our watchdog looks at progress.
+
+        Faust takes the partitions of a changelog for streams, and after five minutes logs an error for each that no
+        stream reads (faust/transport/drivers/aiokafka.py, verify_event_path).
+        """
+
     def take_steps(self) -> dict[TP, Step]:
         """From where to where the last fetch read each partition, told once: of no fetch there are no steps.
 
