@@ -225,6 +225,19 @@ def test_later_settings_rewrite_nothing_that_was_closed(store: Store) -> None:
     assert (eve.scope, eve.outcome, eve.value, eve.low) == ("agent:eve", Outcome.MET, 5, 3.0)
 
 
+def test_correction_says_the_bound_that_it_was_judged_by(store: Store) -> None:
+    share = "{name: connects, kpi: connect_share, window: business-day, bound: 50 %}"
+    fill(store, *made("ann", 6), *busy("ann", 4, NOON + HOUR))
+    keep(store, told(reviewing(share), store, TUESDAY_NOON))
+    raised, other = share.replace("50 %", "70 %"), share.replace("connect_share", "too_short_share")
+    assert told(reviewing(raised), store, TUESDAY_NOON) == []
+    assert told(reviewing(other), store, TUESDAY_NOON) == []
+
+    fill(store, *made("ann", 6), *made("ann", 1, NOON + 2 * HOUR))
+    [ann] = told(reviewing(raised), store, TUESDAY_NOON)
+    assert (ann.outcome, ann.low, ann.numerator, ann.denominator) == (Outcome.MET, 0.5, 7, 11)
+
+
 def test_correction_outlives_a_clock_that_was_ahead(store: Store) -> None:
     fill(store, *made("ann", 2))
     keep(store, told(reviewing(CALLS), store, TUESDAY_NOON + HOUR))

@@ -124,6 +124,13 @@ def test_alert_becomes_critical_and_stays_so_until_it_ends():
     assert run("=+-", target(recover_hold_ms=2000)) == ["firing!", "recovering!", "firing!"]
 
 
+def test_critical_alert_at_rest_writes_nothing_when_a_new_day_begins():
+    weighed = msgspec.structs.replace(target(), level=Level(1, 5, 20))
+    resting = Alert(SUBJECT, State.SUSPENDED, 1, 2, State.FIRING, 0, Severity.CRITICAL)
+
+    assert step(resting, Look(weighed, OFF_SHIFT, Window(86_400_000, 2 * 86_400_000)), 86_400_001) is None
+
+
 def test_becoming_critical_does_not_begin_the_alert_anew():
     alert = Alert(SUBJECT, State.FIRING, 7, 1, State.FIRING)
 

@@ -58,6 +58,8 @@ def test_no_data_and_suspended_never_read_as_recovered() -> None:
 
 def test_only_a_number_that_meets_its_target_has_recovered() -> None:
     assert explained(transition(2, State.OK)).happened is Happened.RECOVERED
+    assert explained(transition(2, reason=Why.NO_CASES, value=None)).happened is Happened.GOES_ON
+    assert explained(transition(2, reason=Why.NEAR_BOUND)).happened is Happened.GOES_ON
     assert explained(transition(2, State.OK, reason=Why.EVIDENCE_OPEN)).happened is Happened.ENDED
     assert explained(transition(2, State.OK, reason=Why.NO_CASES)).happened is Happened.ENDED
 

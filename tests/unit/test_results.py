@@ -13,6 +13,7 @@ from kpistream.core.results import (
     asks_for_plan,
     close,
     close_again,
+    corrected,
     decode_result,
     encode_result,
     result,
@@ -193,6 +194,27 @@ def test_other_sums_are_judged_by_the_bounds_that_were_told():
     assert close_again(calls(), told, {m.CALLS: 34}).verdict is Verdict.MET
     assert close_again(calls(), told, {m.CALLS: 33}).verdict is Verdict.MISSED
     assert close_again(calls(), told, {}).reason is Why.NO_CASES
+
+
+def test_correction_keeps_all_that_was_told_but_the_numbers():
+    """The bound, the owner and how grave a miss is: whatever the target says today."""
+    before = connects(owner="floor lead", critical_low=Fraction(1, 5))
+    closed = close(before, dials(1, 20))
+    assert closed is not None
+    told = result(before, closed, ANNA, MONDAY, 9)
+    assert (told.outcome, told.severity) == (Outcome.MISSED, Severity.CRITICAL)
+
+    today = connects(owner="somebody else", critical_low=Fraction(1, 100), reason="raised")
+    graver = corrected(told, close_again(today, told, dials(2, 21)), 5)
+    assert (graver.outcome, graver.severity, graver.owner, graver.low) == (
+        Outcome.MISSED,
+        Severity.CRITICAL,
+        "floor lead",
+        0.25,
+    )
+    assert (graver.as_of_ms, graver.numerator, graver.denominator) == (10, 2, 21)
+    met = corrected(told, close_again(today, told, dials(9, 21)), 12)
+    assert (met.outcome, met.severity, met.as_of_ms) == (Outcome.MET, Severity.WARNING, 12)
 
 
 def test_value_exactly_at_a_told_bound_meets_it():

@@ -43,7 +43,7 @@ def test_slip_in_english_is_all_that_the_explanation_says() -> None:
         "the target allows a false alarm on 1 in 100 days",
         "Window: business day, 00:00 to 2026-07-30 00:00",
         "Since: 2026-07-29 13:00 (Europe/Berlin); before: ok",
-        "Next: the alert is over when the target is met again; a new day is judged for itself",
+        "Next: the alert is over when the target is met again, by its level to recover where it has one",
         "How it is counted: outbound_connected / outbound_calls",
         "Owner of the target: floor lead",
         "Alert: connects/acme/agent:anna/1",

@@ -237,6 +237,8 @@ def _renewed(alert: Alert, look: Look) -> bool:
 
 def _severity(alert: Alert, look: Look, state: State) -> Severity:
     """The severity after a look: of what fires, or rests and will fire on."""
+    if state is alert.state and state in RESTING.values():
+        return alert.severity
     carried = _carried(alert, look.target, look.window.from_ms)
     stands = carried if state in RESTING.values() else state
     if stands not in _GRAVE:

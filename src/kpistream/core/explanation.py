@@ -28,6 +28,8 @@ class Happened(StrEnum):
     """What a transition means to somebody who is told."""
 
     SLIPS = "slips"
+    GOES_ON = "goes-on"
+    """Fires again after a rest, or after it was nearly over; no number of now says that the target is missed."""
     MAY_SLIP = "may-slip"
     """Missed, and not for long enough."""
     RECOVERS = "recovers"
@@ -174,6 +176,8 @@ def explained(transition: Transition) -> Explanation:
 
 def happened(transition: Transition) -> Happened:
     """What the transition means; only a number that meets its target has recovered."""
+    if transition.to_state is State.FIRING and transition.reason not in _MISSED:
+        return Happened.GOES_ON
     if transition.to_state is not State.OK:
         return _HAPPENED[transition.to_state]
     return Happened.RECOVERED if transition.reason in _MET else Happened.ENDED

@@ -107,18 +107,32 @@ def close_again(target: Target, told: Result, tally: Mapping[int, int], limits: 
     """
     if not tally and told.basis is None:
         return GONE
-    plain = msgspec.structs.replace(target, level=None, recover_low=None, recover_high=None)
-    bounds = {"low": _exact(told.low), "high": _exact(told.high)}
-    if (told.low, told.high) != tuple(None if each is None else float(each) for each in (target.low, target.high)):
-        bounds |= {"critical_low": None, "critical_high": None}
+    plain = msgspec.structs.replace(target, level=None, **dict.fromkeys(_MARKS))
+    bounds = {"direction": told.direction, "low": _exact(told.low), "high": _exact(told.high)}
     judgement = judge(msgspec.structs.replace(plain, **bounds), tally, limits)
-    if told.basis is None or told.low is None:
-        return judgement
-    return msgspec.structs.replace(judgement, due=Due(_exact(told.low) or Fraction(0), told.basis))
+    return msgspec.structs.replace(judgement, severity=told.severity) if told.outcome is Outcome.MISSED else judgement
+
+
+def corrected(told: Result, judgement: Judgement, as_of_ms: int) -> Result:
+    """A result that was told, over other sums: all but the numbers and what they say is as it was told."""
+    value, missed = judgement.value, judgement.verdict is Verdict.MISSED
+    return msgspec.structs.replace(
+        told,
+        as_of_ms=max(as_of_ms, told.as_of_ms + 1),
+        outcome=_OUTCOMES[judgement.verdict],
+        severity=judgement.severity if missed else Severity.WARNING,
+        reason=judgement.reason,
+        value=None if value is None else value.value,
+        numerator=None if value is None else value.numerator,
+        denominator=None if value is None else value.denominator,
+    )
 
 
 GONE: Final = Judgement(Verdict.TOO_LITTLE, Why.NO_CASES)
 """Of a result that was told, when corrections have taken away everything it was made of."""
+
+
+_MARKS: Final = ("recover_low", "recover_high", "critical_low", "critical_high")
 
 
 def _exact(bound: float | None) -> Fraction | None:

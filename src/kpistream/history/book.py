@@ -18,23 +18,32 @@ class Book:
     """By subject."""
 
     def __init__(self, reviewing: Reviewing) -> None:
-        self._reviewing = reviewing
-        self.judged = {target.name: target for some in reviewing.judged.values() for target in some}
-        """Targets that are judged, by name."""
+        self.adopt(reviewing)
         self._alerts: dict[Subject, Alert] = {}
         self._targets: dict[Subject, Target] = {}
         """What each alert was about last."""
+
+    def adopt(self, reviewing: Reviewing) -> None:
+        """Judge by other settings; what stands still stands."""
+        self._reviewing = reviewing
+        self.judged = {target.name: target for some in reviewing.judged.values() for target in some}
+        """Targets that are judged, by name."""
+        self._elsewhere = {
+            target.name for target in reviewing.settings.targets if target.alerts and target.window not in REVIEWED
+        }
+        """Targets that workers judge."""
 
     def __len__(self) -> int:
         return len(self._alerts)
 
     def take(self, transition: Transition) -> None:
         """A record of the log, or what was published: it is the state unless a later one is known."""
-        if transition.target not in self.judged and transition.window not in REVIEWED:
+        subject = Subject(transition.target, transition.tenant, transition.scope)
+        known = self._alerts.get(subject)
+        if known is None and transition.target not in self.judged and transition.window not in REVIEWED:
             return
         take_from_log(self._alerts, transition)
-        subject = Subject(transition.target, transition.tenant, transition.scope)
-        if self._alerts[subject].sequence == transition.sequence:
+        if self._alerts[subject] is not known:
             self._targets[subject] = as_it_was(transition)
 
     def stepped(self, subject: Subject, look: Look, now_ms: int) -> list[Transition]:
@@ -44,7 +53,8 @@ class Book:
 
     def left(self, now_ms: int) -> list[Transition]:
         """Suspends what stands of targets that have left the settings, or alarm nobody any more."""
-        return self._suspended([each for each in self._alerts if each.target not in self.judged], now_ms)
+        ours = self.judged.keys() | self._elsewhere
+        return self._suspended([each for each in self._alerts if each.target not in ours], now_ms)
 
     def not_looked_at(self, tenant: str, name: str, looked: set[Subject], now_ms: int) -> list[Transition]:
         """Suspends what stands of a window's targets and no longer covers its scope, or of scopes that are gone."""
@@ -75,7 +85,7 @@ class Book:
     def _suspended(self, subjects: Iterable[Subject], now_ms: int) -> list[Transition]:
         out: list[Transition] = []
         for subject in subjects:
-            target = self._targets[subject]
+            target = self.judged.get(subject.target, self._targets[subject])
             if target.window in REVIEWED and self._alerts[subject].state not in _AT_REST:
                 window = self._reviewing.window_of(subject, target.window, now_ms)
                 out += self.stepped(subject, Look(target, NOT_COVERED, window), now_ms)

@@ -142,11 +142,13 @@ def results_of(store: Store, tenant: str, name: str, begins: Window) -> dict[str
 
 
 def transitions_of(store: Store, windows: Sequence[str], targets: Sequence[str]) -> list[Transition]:
-    """The last transition of every alert on one of these windows, or of one of these targets."""
-    where = "window IN {windows:Array(String)} OR target IN {targets:Array(String)}"
-    last = "ORDER BY sequence DESC LIMIT 1 BY tenant, target, scope"
+    """The last transition of every alert that was ever on one of these windows, or is of one of these targets."""
+    listed = "window IN {windows:Array(String)} OR target IN {targets:Array(String)}"
+    key = "tenant, target, scope"
+    of_them = f"({key}) IN (SELECT {key} FROM {tables.ALERTS} WHERE {listed})"
     given = {"windows": list(windows), "targets": list(targets)}
-    found = _records(store, tables.ALERTS, tables.ALERT_COLUMNS, f"{where} {last}", given)
+    last = f"{of_them} ORDER BY sequence DESC LIMIT 1 BY {key}"
+    found = _records(store, tables.ALERTS, tables.ALERT_COLUMNS, last, given)
     return [msgspec.convert({**fields, **_named(fields)}, Transition) for fields in found]
 
 

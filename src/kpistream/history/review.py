@@ -97,7 +97,7 @@ class Review:
         self.observer: ReviewObserver | None = None
         self._reviewing = reviewing
         self._next: Reviewing | None = None
-        """By other settings; it takes over at the next round, which begins as a turn does."""
+        """By other settings; it takes over at the next round."""
         self._connect = connect
         self._now_ms = now_ms
         self._health = health
@@ -181,8 +181,11 @@ class Review:
     # ---- a round
 
     async def _work(self, now_ms: int) -> None:
-        if self._turn.number != self._turn_number or self._next is not None:
-            self._reviewing, self._next = self._next or self._reviewing, None
+        if self._next is not None:
+            self._reviewing, self._next = self._next, None
+            self._book.adopt(self._reviewing)
+            self._read_to, self._seen, self._due_ms = {}, {}, {}
+        if self._turn.number != self._turn_number:
             self._forget(now_ms)
             self._turn_number = self._turn.number
         due = [name for name in (*self._reviewing.judged, _RESULTS) if self._due_ms.get(name, 0) <= now_ms]

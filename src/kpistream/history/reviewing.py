@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from msgspec.structs import replace
-
 from kpistream.core.alerts import Look, Subject
 from kpistream.core.measures import Tally
 from kpistream.core.pace import pace
 from kpistream.core.periods import Period, periods
 from kpistream.core.readings import About
 from kpistream.core.resolution import Held, deciding_ms, in_force, resolve
-from kpistream.core.results import Result, asks_for_plan, close, close_again, result, same
+from kpistream.core.results import GONE, Result, asks_for_plan, close, close_again, corrected, result, same
 from kpistream.core.roster import Roster, Tenant
 from kpistream.core.schedules import Basis, Plan
 from kpistream.core.settings import Settings
@@ -119,22 +117,20 @@ class Reviewing:
             judgement = close(target, tally, limits, plan)
             return None if judgement is None else result(held, judgement, about, window, now_ms)
         value = measured(target, tally, limits)
-        if (value.numerator, value.denominator) == (known.numerator, known.denominator):
+        if target.kpi != known.kpi or (value.numerator, value.denominator) == (known.numerator, known.denominator):
             return None
-        judgement = close_again(target, known, tally, limits)
-        return _instead(known, replace(result(target, judgement, about, window, now_ms), bound_from=known.bound_from))
+        found = corrected(known, close_again(target, known, tally, limits), now_ms)
+        return None if same(found, known) else found
 
     def _misplaced(self, tenant: Tenant, period: Period, told: dict[str, Result], now_ms: int) -> Iterator[Result]:
         """Results of this period whose scope has it in another zone now, and so is told of elsewhere."""
-        targets = {target.name: target for target in self.closing[period.name]}
+        targets = {target.name for target in self.closing[period.name]}
         for each in told.values():
             zone = _zone(self.settings.roster, tenant, each.scope, period.last_ms)
             mine = any(each.window_from_ms == window.from_ms for window in period.windows.values())
             if each.target in targets and mine and period.windows[zone].from_ms != each.window_from_ms:
-                target, window = targets[each.target], Window(each.window_from_ms, each.window_to_ms)
-                about = About(each.tenant, each.scope, each.team, each.display_name)
-                gone = _instead(each, result(target, close_again(target, each, {}), about, window, now_ms))
-                if gone is not None:
+                gone = corrected(each, GONE, now_ms)
+                if not same(gone, each):
                     yield gone
 
     # ---- to date
@@ -229,12 +225,6 @@ class Reviewing:
 def _closes(window: Window, heard: Heard, until_ms: int) -> bool:
     """True when a window is over and history has it whole: the tenant had begun within a day of its begin."""
     return window.to_ms <= until_ms and heard.first_ms < window.from_ms + _DAY_MS
-
-
-def _instead(known: Result, found: Result) -> Result | None:
-    """A result that takes the place of one that was told; None when it says the same."""
-    found = replace(found, as_of_ms=max(found.as_of_ms, known.as_of_ms + 1))
-    return None if same(found, known) else found
 
 
 def _fold(out: dict[str, Tally], scope: str, tally: Tally) -> None:

@@ -16,6 +16,7 @@ _IN_FULL: Final = 5
 
 HEADLINES: Final = {
     Happened.SLIPS: N_("{who}: {kpi} misses its target: {value}, target {bound}"),
+    Happened.GOES_ON: N_("{who}: {kpi}: the alert goes on: {value}, target {bound}"),
     Happened.MAY_SLIP: N_("{who}: {kpi} may miss its target: {value}, target {bound}"),
     Happened.RECOVERS: N_("{who}: {kpi} meets its target again, not for long enough yet: {value}, target {bound}"),
     Happened.RECOVERED: N_("{who}: {kpi} has recovered: {value}, target {bound}"),
@@ -25,7 +26,7 @@ HEADLINES: Final = {
 }
 NEXTS: Final = {
     Next.FIRES_IF_IT_STAYS: N_("the alert fires if it stays so"),
-    Next.OVER_WHEN_MET: N_("the alert is over when the target is met again; a new day is judged for itself"),
+    Next.OVER_WHEN_MET: N_("the alert is over when the target is met again, by its level to recover where it has one"),
     Next.OVER_IF_IT_STAYS: N_("the alert is over if it stays so"),
     Next.JUDGED_ANEW: N_("the target is judged on, and fires anew when it is missed"),
     Next.GOES_ON_WITH_DATA: N_("the alert goes on when data come again"),

@@ -87,7 +87,10 @@ class Bench:
         self._gone |= {
             each.target: as_it_was(each) for each in mine if each.window in LIVE_WINDOWS and self._left_us(each.target)
         }
-        self._left = [subject for subject, alert in self.alerts.items() if alert.state not in _AT_REST]
+        self._left = self._standing()
+
+    def _standing(self) -> list[Subject]:
+        return [subject for subject, alert in self.alerts.items() if alert.state not in _AT_REST]
 
     def adopt(self, settings: Settings) -> None:
         """Judge by other settings now. Alerts keep their states; `sweep` suspends those of targets that left."""
@@ -95,17 +98,19 @@ class Bench:
         self._run_by(settings)
         self._gone = {name: target for name, target in known.items() if self._left_us(name)}
         self._rota.adopt(settings.schedules)
+        self._left = self._standing()
 
     def _run_by(self, settings: Settings) -> None:
         self._settings = settings
         self._judged = tuple(each for each in settings.targets if each.alerts and each.window in LIVE_WINDOWS)
+        self._names = {each.name for each in self._judged}
         self._elsewhere = {each.name for each in settings.targets if each.alerts and each.window not in LIVE_WINDOWS}
         """Targets that the review judges."""
         self._in_force = InForce(settings)
 
     def _left_us(self, name: str) -> bool:
         """True for a target that nobody judges any more: it has left the settings, or alarms nobody."""
-        return name not in self._elsewhere and all(target.name != name for target in self._judged)
+        return name not in self._elsewhere and name not in self._names
 
     def left_standing(self, now_ms: int) -> list[Slot]:
         """Slots of alerts that the log has left neither ok nor suspended, once: nothing else may bring a look.
@@ -252,5 +257,6 @@ class Bench:
         """Alerts that fire, by tenant; tenants whose alerts all rest are there with 0."""
         out: Counter[str] = Counter()
         for alert in self.alerts.values():
-            out[alert.subject.tenant] += alert.state is State.FIRING and alert.subject.target not in self._elsewhere
+            ours = alert.subject.target in self._names or alert.subject.target in self._gone
+            out[alert.subject.tenant] += ours and alert.state is State.FIRING
         return out
