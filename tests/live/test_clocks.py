@@ -63,7 +63,7 @@ async def work_with_clocks_apart(system: System, floor: Floor) -> list[int]:
 
     async def worked() -> None:
         deadline_s = time.monotonic() + LIMIT_S
-        while not await asyncio.to_thread(system._at_end, system.worker_group, "events"):
+        while not await asyncio.to_thread(system.at_end, system.worker_group, "events"):
             assert not any(task.done() for task in running), running
             assert time.monotonic() < deadline_s, system.offsets()
             await asyncio.sleep(0.1)
