@@ -50,7 +50,8 @@ def test_demo_ends_with_an_account_that_an_independent_recomputation_confirms(tm
     assert re.search(r"^rejected +[1-9]", done.stdout, re.M)
     assert re.search(r"^duplicates +[1-9]", done.stdout, re.M)
     assert re.search(
-        r"Ana Ruiz \(north\), business day(?: provisional)?: calls \d+, connect [\d.]+ % \(n \d+\)", done.stdout
+        r"Ana Ruiz \(north\), business day(?: provisional)?: calls \d+(?: \w+)?, connect [\d.]+ % \(n \d+\)",
+        done.stdout,
     )
     assert "Ruiz" in picture.read_text(encoding="utf-8")
 
