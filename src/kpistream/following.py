@@ -65,27 +65,20 @@ def keeper_of(start: Start, now_ms: int) -> SettingsKeeper:
 
 def kept_follower(config: Config, start: Start, keeper: SettingsKeeper, metrics: SettingsMetrics) -> Follower:
     """What hands every version that comes to the keeper."""
-
-    def adopted(version: Version) -> None:
-        keeper.come(version.number)
-        metrics.version.set(version.number)
-        log.info("settings version=%s sha256=%s", version.number, version.manifest.sha256)
-
-    return _follower(config, start, adopted, metrics)
+    return _follower(config, start, lambda version: keeper.come(version.number), metrics)
 
 
 def review_follower(config: Config, start: Start, review: Review, metrics: SettingsMetrics) -> Follower:
     """What lets a review judge by every version that comes."""
+    return _follower(config, start, lambda version: review.adopt(version.settings), metrics)
 
+
+def _follower(config: Config, start: Start, take: Callable[[Version], None], metrics: SettingsMetrics) -> Follower:
     def adopted(version: Version) -> None:
-        review.adopt(version.settings)
+        take(version)
         metrics.version.set(version.number)
         log.info("settings version=%s sha256=%s", version.number, version.manifest.sha256)
 
-    return _follower(config, start, adopted, metrics)
-
-
-def _follower(config: Config, start: Start, adopted: Callable[[Version], None], metrics: SettingsMetrics) -> Follower:
     def refused(rejected: Rejected, running: int) -> None:
         metrics.rejected.inc()
         log_rejected(rejected, running)

@@ -40,6 +40,8 @@ class Closing(NamedTuple):
 
     tenant: Tenant
     period: Period
+    heard: Heard
+    """Between which instants there are panes of the tenant."""
 
     @property
     def span(self) -> Window:
@@ -81,7 +83,7 @@ class Reviewing:
     def closings(self, store: Store, until_ms: int) -> list[Closing]:
         """Periods that are over somewhere, of tenants that had begun by then, the newest first."""
         return [
-            Closing(tenant, period)
+            Closing(tenant, period, heard)
             for tenant, heard in self.tenants(store)
             for name in self.closing
             for period in periods(name, until_ms, self.pane_ms, _zones(tenant), tenant.day_starts_at_min)
@@ -94,13 +96,12 @@ class Reviewing:
 
     def results(self, store: Store, closing: Closing, until_ms: int, now_ms: int) -> list[Result]:
         """How targets closed in a period, without what was told and still holds."""
-        tenant, period = closing
+        tenant, period, heard = closing
         around = Window(closing.span.from_ms - _ZONES_APART_MS, closing.span.from_ms + _ZONES_APART_MS)
         told = queries.results_of(store, tenant.tenant, period.name, around)
-        heard = queries.heard(store).get(tenant.tenant)
         out: list[Result] = []
         for zone, window in period.windows.items():
-            if heard is None or not _closes(window, heard, until_ms):
+            if not _closes(window, heard, until_ms):
                 continue
             for about, tally in self._seats(store, tenant, zone, window, period.last_ms):
                 for held in self._held(self.closing[period.name], about, window):
