@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from kpistream import service
@@ -29,6 +28,7 @@ from kpistream.judge.ground import Account, Ground
 from kpistream.judge.recompute import Raw
 from kpistream.judge.stored import Span
 from kpistream.log import admin as log_admin
+from kpistream.log.admin import committed_offsets
 from kpistream.log.tail import bounds, read_between
 from kpistream.log.topics import Topics
 
@@ -165,7 +165,7 @@ async def _settled(config: Config, partitions: int, wait_s: float) -> dict[int, 
         async def reached(group: str, topic: str) -> dict[int, int]:
             firsts, ends = await bounds(connection, topic, partitions)
             kept = {number: end for number, end in ends.items() if firsts[number] < end}
-            while behind := _behind(group, topic, await _committed(admin, group, topic, partitions), kept):
+            while behind := _behind(group, topic, await committed_offsets(admin, group, topic, partitions), kept):
                 if time.monotonic() >= deadline_s:
                     raise NotSettled("\n".join([*behind, f"hint: not judged after {wait_s:.0f} s; see --wait"]))
                 await asyncio.sleep(_LOOK_S)
@@ -176,12 +176,6 @@ async def _settled(config: Config, partitions: int, wait_s: float) -> dict[int, 
         await reached(config.sink_group, topics.events)
         await reached(config.sink_group, topics.panes)
     return settled
-
-
-async def _committed(admin: AIOKafkaAdminClient, group: str, topic: str, partitions: int) -> dict[int, int]:
-    wanted = [TopicPartition(topic, number) for number in range(partitions)]
-    found = await admin.list_consumer_group_offsets(group, partitions=wanted)
-    return {tp.partition: committed.offset for tp, committed in found.items()}
 
 
 def _behind(group: str, topic: str, committed: dict[int, int], ends: dict[int, int]) -> Sequence[str]:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from types import TracebackType
 
-from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from kpistream.config import Config
@@ -78,9 +77,9 @@ class Loader:
     async def _committed(self) -> dict[int, int]:
         """What the workers have committed of the events, by partition."""
         assert self._admin is not None
-        wanted = [TopicPartition(self._topics.events, number) for number in range(self.partitions)]
-        found = await self._admin.list_consumer_group_offsets(self._config.worker_group, partitions=wanted)
-        return {tp.partition: offset.offset for tp, offset in found.items() if offset.offset >= 0}
+        return await log_admin.committed_offsets(
+            self._admin, self._config.worker_group, self._topics.events, self.partitions
+        )
 
 
 async def publish_events(config: Config, events: Iterable[Outgoing]) -> int:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.codec import has_gzip, has_lz4, has_snappy, has_zstd
@@ -38,6 +39,13 @@ async def partition_counts(admin: AIOKafkaAdminClient) -> dict[str, int]:
     """Partitions of every topic that the broker that was asked knows: one made just now may have none there yet."""
     described = await admin.describe_topics(await admin.list_topics())
     return {topic["topic"]: len(topic["partitions"]) for topic in described if topic["partitions"]}
+
+
+async def committed_offsets(admin: AIOKafkaAdminClient, group: str, topic: str, partitions: int) -> dict[int, int]:
+    """What a group has committed of a topic, by partition; without those of which it has committed nothing."""
+    wanted = [TopicPartition(topic, number) for number in range(partitions)]
+    found = await admin.list_consumer_group_offsets(group, partitions=wanted)
+    return {tp.partition: committed.offset for tp, committed in found.items() if committed.offset >= 0}
 
 
 async def apply_topics(

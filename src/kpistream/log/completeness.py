@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from kpistream.log.admin import committed_offsets
+
 
 class Way(NamedTuple):
     """What records go through."""
@@ -95,6 +97,6 @@ class Completeness:
         assert self._admin is not None and self._consumer is not None, "start() first"
         tps = self._tps(topic)
         first = await self._consumer.beginning_offsets(tps)
-        committed = await self._admin.list_consumer_group_offsets(group, partitions=tps)
-        done = {tp.partition: max(first[tp], committed[tp].offset if tp in committed else -1) for tp in tps}
+        committed = await committed_offsets(self._admin, group, topic, self._partitions)
+        done = {tp.partition: max(first[tp], committed.get(tp.partition, -1)) for tp in tps}
         return [f"{group} {topic}[{number}]" for number, offset in needed.items() if done[number] < offset]
