@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kpistream import verb_options
+
 if TYPE_CHECKING:
     from kpistream.alerting import Known, Named
     from kpistream.config import Config
     from kpistream.core.acks import Ack, Said
     from kpistream.core.alerts import Subject
 
-_broker = click.option("--broker", metavar="HOST:PORT", help="Kafka bootstrap servers.")
 _note = click.option("--note", default="", help="What you say about it.")
 _by = click.option("--by", metavar="NAME", help="Who says so; without it the name of your login.")
 _id = click.argument("alert", metavar="ID")
@@ -40,7 +41,7 @@ def _config(broker: str | None) -> "Config":
 
 
 @alerts.command("list", epilog="Example: kpistream alerts list --tenant acme")
-@_broker
+@verb_options.broker
 @click.option("--tenant", help="Only this tenant.")
 @click.option("--all", "everything", is_flag=True, help="Also those that are over.")
 @click.option("--json", "as_json", is_flag=True, help="JSON.")
@@ -66,7 +67,7 @@ def list_(broker: str | None, tenant: str | None, everything: bool, as_json: boo
 
 @alerts.command(epilog="Example: kpistream alerts show connects/acme/agent:anna/1")
 @_id
-@_broker
+@verb_options.broker
 @click.option("--locale", default="en", show_default=True, type=click.Choice(["en", "zh_CN"]))
 @click.option("--zone", default="UTC", show_default=True, help="IANA zone of times.")
 @click.option("--json", "as_json", is_flag=True, help="JSON.")
@@ -102,7 +103,7 @@ def show(alert: str, broker: str | None, locale: str, zone: str, as_json: bool) 
 
 @alerts.command(epilog='Example: kpistream alerts ack connects/acme/agent:anna/1 --note "talking to her"')
 @_id
-@_broker
+@verb_options.broker
 @_note
 @_by
 def ack(alert: str, broker: str | None, note: str, by: str | None) -> None:
@@ -114,7 +115,7 @@ def ack(alert: str, broker: str | None, note: str, by: str | None) -> None:
 
 @alerts.command(epilog="Example: kpistream alerts close connects/acme/agent:anna/1")
 @_id
-@_broker
+@verb_options.broker
 @_note
 @_by
 def close(alert: str, broker: str | None, note: str, by: str | None) -> None:
@@ -126,7 +127,7 @@ def close(alert: str, broker: str | None, note: str, by: str | None) -> None:
 
 @alerts.command(epilog="Example: kpistream alerts snooze connects/acme/agent:anna/1 --for 2h")
 @_id
-@_broker
+@verb_options.broker
 @_note
 @_by
 @click.option("--until", metavar="TIME", help="RFC 3339 time, or a local one in --zone.")
@@ -151,7 +152,7 @@ def snooze(alert: str, broker: str | None, until: str | None, length: str | None
 
 @alerts.command(epilog="Example: kpistream alerts mute connects/acme/agent:anna --note 'in training'")
 @_id
-@_broker
+@verb_options.broker
 @_note
 @_by
 @click.option("--off", is_flag=True, help="Tell of it again.")

@@ -5,12 +5,14 @@ from typing import Any
 
 import click
 
+from kpistream import verb_options
+
 
 def _audited(command: Any) -> Any:
     """The options that audit and repair share."""
     options = (
-        click.option("--broker", metavar="HOST:PORT", help="Kafka bootstrap servers."),
-        click.option("--store", metavar="URL|DIR", help="ClickHouse URL, or directory of the embedded engine."),
+        verb_options.broker,
+        verb_options.store,
         click.option("--from", "from_", metavar="TIME", help="First pane: a date or RFC 3339 time, in --zone."),
         click.option("--to", metavar="TIME", help="First pane that is not looked at."),
         click.option("--zone", default="UTC", show_default=True, help="IANA zone of --from and --to."),

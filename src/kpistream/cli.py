@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from kpistream import config as configuration
+from kpistream import verb_options
 from kpistream.alert_verbs import alerts
 from kpistream.audit_verbs import audit, repair
 from kpistream.dlq import dlq
@@ -87,10 +88,6 @@ def _run(work: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(work)
 
 
-_broker = click.option("--broker", metavar="HOST:PORT", help="Kafka bootstrap servers.")
-_store = click.option("--store", metavar="URL|DIR", help="ClickHouse URL, or directory of the embedded engine.")
-
-
 # ---- for a first look
 
 
@@ -141,7 +138,7 @@ def report() -> None:
 
 
 @report.command(epilog="Example: kpistream report agents --store ./store --zone Europe/Berlin --by day")
-@_store
+@verb_options.store
 @click.option("--from", "from_", metavar="TIME", help="First instant: a date or RFC 3339 time, in --zone.")
 @click.option("--to", metavar="TIME", help="First instant that no longer counts.")
 @click.option("--zone", default="UTC", show_default=True, help="IANA zone in which days and hours begin.")
@@ -158,7 +155,7 @@ def agents(**options: Any) -> None:
 
 
 @report.command(epilog="Example: kpistream report results --store ./store --from 2026-03-01 --target calls")
-@_store
+@verb_options.store
 @click.option("--from", "from_", metavar="TIME", help="First period: a date or RFC 3339 time, in --zone.")
 @click.option("--to", metavar="TIME", help="First instant at which no period counts any more.")
 @click.option("--zone", default="UTC", show_default=True, help="IANA zone of --from and --to.")
@@ -182,7 +179,7 @@ def kpis(as_json: bool) -> None:
 
 
 @cli.command(epilog="Example: kpistream watch --broker kafka:9092 --team sales-a")
-@_broker
+@verb_options.broker
 @click.option("--tenant", help="Only this tenant.")
 @click.option("--team", help="Only this team.")
 @click.option("--agent", help="Only this agent.")
@@ -214,30 +211,30 @@ def demo(**options: Any) -> None:
 
 
 @cli.command()
-@_broker
+@verb_options.broker
 def worker(broker: str | None) -> None:
     """Role: keep panes, publish readings and alerts."""
     _role("run_worker", broker=broker)
 
 
 @cli.command()
-@_broker
-@_store
+@verb_options.broker
+@verb_options.store
 def sink(broker: str | None, store: str | None) -> None:
     """Role: write history to ClickHouse."""
     _role("run_sink", broker=broker, store=store)
 
 
 @cli.command()
-@_broker
-@_store
+@verb_options.broker
+@verb_options.store
 def review(broker: str | None, store: str | None) -> None:
     """Role: judge weeks and longer, and close every period."""
     _role("run_review", broker=broker, store=store)
 
 
 @cli.command()
-@_broker
+@verb_options.broker
 @click.option("--settings", metavar="DIR", help="Receivers and routes, beside the roster.")
 def notify(broker: str | None, settings: str | None) -> None:
     """Role: tell people of alerts."""
@@ -287,7 +284,7 @@ def ddl() -> None:
 
 
 @ddl.command("apply", epilog="Example: kpistream ddl apply --store http://default@localhost:8123/kpi")
-@_store
+@verb_options.store
 def ddl_apply(store: str | None) -> None:
     """Make or migrate the tables."""
     from kpistream import commands
@@ -303,7 +300,7 @@ def ddl_apply(store: str | None) -> None:
 @click.option("--tenant", default="default", show_default=True, help="Tenant of rows that name none.")
 @click.option("--settings", metavar="DIR", help="Roster for aliases; else the version in force.")
 @click.option("--json", "as_json", is_flag=True, help="Print the account as JSON.")
-@_broker
+@verb_options.broker
 def load(broker: str | None, **options: Any) -> None:
     """Send the records of files to a running system."""
     from kpistream import commands
@@ -338,7 +335,7 @@ def roster() -> None:
 
 
 @roster.command("unknown")
-@_store
+@verb_options.store
 @click.option("--settings", metavar="DIR", help="Roster; else the version that history has.")
 @click.option("--json", "as_json", is_flag=True, help="JSON.")
 def roster_unknown(store: str | None, settings: str | None, as_json: bool) -> None:
@@ -355,8 +352,8 @@ def roster_unknown(store: str | None, settings: str | None, as_json: bool) -> No
 @click.option("--zone", default="UTC", show_default=True, help="IANA zone of --from.")
 @click.option("--tenant", default="default", show_default=True)
 @click.option("--dry-run", is_flag=True, help="Count only.")
-@_broker
-@_store
+@verb_options.broker
+@verb_options.store
 def roster_merge(broker: str | None, store: str | None, **options: Any) -> None:
     """Move past events of one agent id to another, by corrections through the log."""
     from kpistream import commands

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-_broker = click.option("--broker", metavar="HOST:PORT", help="Kafka bootstrap servers.")
+from kpistream import verb_options
+
 _by = click.option("--by", metavar="NAME", default="", help="Who does it; kept with the version.")
 _tenant = click.option("--tenant", help="Tenant of the agent; where only one has such an agent, nobody must say.")
 _json = click.option("--json", "as_json", is_flag=True, help="JSON.")
@@ -36,7 +37,7 @@ def _end(work: Coroutine[Any, Any, int]) -> None:
 @click.option("--dry-run", is_flag=True, help="Show the difference, publish nothing.")
 @_by
 @click.option("--message", metavar="TEXT", default="", help="Why; kept with the version.")
-@_broker
+@verb_options.broker
 def apply(directory: str, broker: str | None, **options: Any) -> None:
     """Publish roster, targets and schedules as the next version.
 
@@ -56,7 +57,7 @@ def settings() -> None:
 
 @settings.command()
 @_json
-@_broker
+@verb_options.broker
 def show(broker: str | None, as_json: bool) -> None:
     """The version in force."""
     from kpistream import settings_commands
@@ -66,7 +67,7 @@ def show(broker: str | None, as_json: bool) -> None:
 
 @settings.command()
 @_json
-@_broker
+@verb_options.broker
 def history(broker: str | None, as_json: bool) -> None:
     """Every version: number, time, who and why."""
     from kpistream import settings_commands
@@ -77,7 +78,7 @@ def history(broker: str | None, as_json: bool) -> None:
 @settings.command(epilog="Example: kpistream settings get 7 --into ./settings-7")
 @click.argument("version", type=click.IntRange(1))
 @click.option("--into", required=True, metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
-@_broker
+@verb_options.broker
 def get(broker: str | None, version: int, into: Path) -> None:
     """Write the files of a version into an empty directory."""
     from kpistream import settings_commands
@@ -96,7 +97,7 @@ def absence() -> None:
 @click.option("--reason", metavar="TEXT", default="", help="Shown with the absence.")
 @_tenant
 @_by
-@_broker
+@verb_options.broker
 def absence_add(broker: str | None, agent: str, when: str, **options: Any) -> None:
     """Say that an agent is away; targets rest within seconds.
 
@@ -112,7 +113,7 @@ def absence_add(broker: str | None, agent: str, when: str, **options: Any) -> No
 @_tenant
 @click.option("--past", is_flag=True, help="Also those that are over.")
 @_json
-@_broker
+@verb_options.broker
 def absence_list(broker: str | None, tenant: str | None, past: bool, as_json: bool) -> None:
     """Who is away, now and later."""
     from kpistream import settings_commands
@@ -125,7 +126,7 @@ def absence_list(broker: str | None, tenant: str | None, past: bool, as_json: bo
 @click.argument("when", metavar="today|DATE|FROM..TO")
 @_tenant
 @_by
-@_broker
+@verb_options.broker
 def absence_remove(broker: str | None, agent: str, when: str, **options: Any) -> None:
     """Take back what `absence add` has said, in the same words."""
     from kpistream import settings_commands

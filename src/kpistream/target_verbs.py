@@ -4,6 +4,8 @@ from typing import Any
 
 import click
 
+from kpistream import verb_options
+
 
 class _Ordered(click.Group):
     """Commands in the order of their definition."""
@@ -23,7 +25,7 @@ def targets() -> None:
 
 
 _at = click.option("--at", metavar="TIME", help="A date or RFC 3339 time, in the tenant's zone.  [default: now]")
-_store = click.option("--store", metavar="URL|DIR", help="ClickHouse URL, or directory of the embedded engine.")
+_store = verb_options.store
 
 
 @targets.command(epilog="Example: kpistream targets explain bela calls --at 2026-03-16 --settings ./settings")

@@ -4,8 +4,7 @@ import asyncio
 
 import click
 
-broker_option = click.option("--broker", metavar="HOST:PORT", help="Kafka bootstrap servers.")
-store_option = click.option("--store", metavar="URL|DIR", help="ClickHouse URL, or directory of the embedded engine.")
+from kpistream import verb_options
 
 
 @click.group()
@@ -14,7 +13,7 @@ def topics() -> None:
 
 
 @topics.command("apply", epilog="Example: kpistream topics apply --broker kafka:9092 --partitions 12 --replication 3")
-@broker_option
+@verb_options.broker
 @click.option("--partitions", type=click.IntRange(1), help="Partitions of events; may never change.  [default: 12]")
 @click.option("--replication", type=click.IntRange(1), default=1, show_default=True, help="Replicas; 3 in production.")
 def topics_apply(broker: str | None, partitions: int | None, replication: int) -> None:
@@ -27,7 +26,7 @@ def topics_apply(broker: str | None, partitions: int | None, replication: int) -
 
 
 @topics.command("verify")
-@broker_option
+@verb_options.broker
 def topics_verify(broker: str | None) -> None:
     """Check the topics; exit 1 when something is wrong."""
     from kpistream import commands, service
@@ -39,8 +38,8 @@ def topics_verify(broker: str | None) -> None:
 @topics.command(
     "accept", epilog="Example: kpistream topics accept --broker kafka:9092 --store http://kpi@clickhouse/kpi"
 )
-@broker_option
-@store_option
+@verb_options.broker
+@verb_options.store
 def topics_accept(broker: str | None, store: str | None) -> None:
     """Go on with topics that were deleted and made again.
 
