@@ -120,11 +120,15 @@ class Role:
             return 0, None
 
     def metrics(self) -> str:
-        """Text of `/metrics` of a role with `metrics_port=0`."""
+        """Text of `/metrics` of a role with `metrics_port=0`. Raises AssertionError, with its log, when it is gone."""
         found = re.search(r"metrics address=(\S+)", self.said)
         assert found is not None, self.end_of_log()
-        with urllib.request.urlopen(f"http://{found[1]}/metrics", timeout=LIMIT_S) as answer:
-            return str(answer.read().decode())
+        try:
+            with urllib.request.urlopen(f"http://{found[1]}/metrics", timeout=LIMIT_S) as answer:
+                return str(answer.read().decode())
+        except OSError as error:
+            where = f"no metrics of {self.log.name}, exit code {self.code}: {error}"
+            raise AssertionError(f"{where}\n{self.end_of_log()}") from None
 
     def kill(self) -> None:
         """SIGKILL."""

@@ -188,3 +188,15 @@ def test_limits_are_those_of_the_configuration(limit):
     config = Config(**{limit: 17})
 
     assert getattr(service.sink_settings(config, 4).limits, limit) == 17
+
+
+def test_partitions_that_do_not_start_are_stuck():
+    clock, health, standing, _ = started()
+    for _ in range(62):
+        clock.s += 1
+        standing.turned(2)
+
+    assert said(health) == ["2 assigned partitions have not started for 61 s"]
+
+    standing.turned(0)
+    assert said(health) == []

@@ -36,6 +36,7 @@ from kpistream.history.store import Insert, Store
 from kpistream.log.continuity import LogWatch, changed_count, missing
 from kpistream.log.reading import EventReader
 from kpistream.log.records import LogRecord
+from kpistream.log.tail import passes
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -322,7 +323,7 @@ class Sink:
             log.info("partitions changed hands before the commit error=%s", error)
             return
         except KafkaError as error:
-            if not error.retriable:
+            if not passes(error):
                 raise
             log.warning("commit failed, will try again error=%s", error)
             return
@@ -349,9 +350,20 @@ class Sink:
         self._standing.assigned()
 
     async def _start_new(self, consumer: AIOKafkaConsumer) -> None:
-        """Start where the group has committed, or at the beginning of what the log still holds."""
+        """Start where the group has committed, or at the beginning of what the log still holds.
+
+        A broker that does not say where that is will be asked again; how long is for the watchdog.
+        """
         if not self._unstarted:
             return
+        try:
+            await self._start(consumer)
+        except KafkaError as error:
+            if not passes(error):
+                raise
+            log.warning("assigned partitions are not started, will try again error=%s", error)
+
+    async def _start(self, consumer: AIOKafkaConsumer) -> None:
         self._check_assignment(consumer)
         generation, tps = self._generation, sorted(self._unstarted)
         self._ends = await consumer.end_offsets(tps)

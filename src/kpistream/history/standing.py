@@ -50,6 +50,7 @@ class Standing:
         self._open = False
         self._unassigned_since_s: float | None = None
         self._unstarted = 0
+        self._unstarted_since_s: float | None = None
         self._away_s = 0.0
         """Time spent in the store so far."""
         self._away_since_s: float | None = None
@@ -60,11 +61,14 @@ class Standing:
     # ---- read by other threads
 
     def faults(self, now_s: float) -> list[Fault]:
-        """An assignment that does not come, and partitions that stand still."""
+        """An assignment that does not come or does not start, and partitions that stand still."""
         now_s, limit_s, found = self._own_s(now_s), self._limits.stall_timeout_s, []
         since_s = self._unassigned_since_s
         if since_s is not None and now_s - since_s > limit_s:
             found.append(Fault(f"group {self._group!r} has given no assignment", now_s - since_s, _GROUP_HINT))
+        since_s = self._unstarted_since_s
+        if since_s is not None and now_s - since_s > limit_s:
+            found.append(Fault(f"{self._unstarted} assigned partitions have not started", now_s - since_s, _GROUP_HINT))
         for (topic, number), (_, since_s) in self._waiting.copy().items():
             if now_s - since_s > limit_s:
                 what = f"{topic}[{number}]: no progress, records wait and nothing was committed"
@@ -94,7 +98,7 @@ class Standing:
     def unassigned(self) -> None:
         """The partitions may be somebody else's."""
         self._unassigned_since_s = self._own_s(self._steady_s())
-        self._unstarted, self._waiting = 0, {}
+        self._unstarted, self._unstarted_since_s, self._waiting = 0, None, {}
 
     def assigned(self) -> None:
         """The group has given the sink its share, which may be nothing."""
@@ -102,6 +106,10 @@ class Standing:
 
     def turned(self, unstarted: int) -> None:
         """The loop has turned; so many partitions are not started yet."""
+        if not unstarted:
+            self._unstarted_since_s = None
+        elif self._unstarted_since_s is None:
+            self._unstarted_since_s = self._own_s(self._steady_s())
         self._unstarted = unstarted
         self._round.beat()
 

@@ -1,13 +1,21 @@
 """Tail: reads partitions from given offsets to where they end now, without a group."""
 
+import asyncio
+import logging
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.errors import KafkaError, KafkaTimeoutError, OffsetOutOfRangeError
 
 from kpistream.errors import ConfigError
 
+log = logging.getLogger(__name__)
+
+PATIENCE_S: Final = 60.0
+"""How long a role that runs waits for a broker that is not there; its next process would wait, too."""
+_AGAIN_S: Final = 0.5
 _AT_ONCE: Final = 5000
 _FETCH_BYTES: Final = 16 << 20
 
@@ -15,23 +23,52 @@ _FETCH_WAIT_MS: Final = 20
 """The question for the end waits at the broker behind the fetch before it."""
 
 
-async def read_on(connection: Mapping[str, Any], topic: str, starts: Mapping[int, int]) -> dict[int, list[Any]]:
-    """All records from `starts` (offset by partition) to the end as it is when this returns."""
+def passes(error: KafkaError) -> bool:
+    """True for errors that pass when a broker is back. aiokafka calls a request that took too long not retriable."""
+    return bool(error.retriable) or isinstance(error, KafkaTimeoutError)
+
+
+async def read_on(
+    connection: Mapping[str, Any], topic: str, starts: Mapping[int, int], *, patience_s: float = 0.0
+) -> dict[int, list[Any]]:
+    """All records from `starts` (offset by partition) to the end as it is when this returns.
+
+    A broker that is not there is waited for: once `patience_s` has passed without a record its error is raised.
+    """
+    out: dict[int, list[Any]] = {number: [] for number in starts}
+    read, deadline_s = 0, time.monotonic() + patience_s
+    while True:
+        try:
+            await _read_on(connection, topic, starts, out)
+            return out
+        except KafkaError as error:
+            before, read = read, sum(map(len, out.values()))
+            if read > before:
+                deadline_s = time.monotonic() + patience_s
+            if not passes(error) or time.monotonic() >= deadline_s:
+                raise
+            log.warning("will read on topic=%s records=%s error=%s", topic, read, error)
+            await asyncio.sleep(_AGAIN_S)
+
+
+async def _read_on(
+    connection: Mapping[str, Any], topic: str, starts: Mapping[int, int], out: dict[int, list[Any]]
+) -> None:
+    """Add records to `out`, behind those that are there."""
     consumer = AIOKafkaConsumer(
         **connection, enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=_FETCH_WAIT_MS
     )
-    out: dict[int, list[Any]] = {number: [] for number in starts}
     try:
         await consumer.start()
         tps = {number: TopicPartition(topic, number) for number in starts}
         consumer.assign(list(tps.values()))
         for number, start in starts.items():
-            consumer.seek(tps[number], start)
+            consumer.seek(tps[number], out[number][-1].offset + 1 if out[number] else start)
         while True:
             ends = await consumer.end_offsets(list(tps.values()))
             behind = [tp for tp, end in ends.items() if await consumer.position(tp) < end]
             if not behind:
-                return out
+                return
             for tp, records in (await consumer.getmany(*behind, timeout_ms=200)).items():
                 out[tp.partition].extend(records)
     finally:

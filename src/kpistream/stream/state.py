@@ -19,7 +19,7 @@ from faust.types import TP
 from kpistream.core.partition import NOTHING, Partition, PartitionSettings
 from kpistream.core.tallies import NOTHING as NO_SUMS
 from kpistream.log.records import CONFLICT_REASON, Outgoing
-from kpistream.log.tail import read_on
+from kpistream.log.tail import PATIENCE_S, read_on
 
 log = logging.getLogger(__name__)
 
@@ -215,7 +215,7 @@ class PaneStore(memory.Store[bytes, bytes]):
         starts = {number: self.shards.shard(number).partition.persisted + 1 for number in generations}
         if not starts:
             return
-        found = await read_on(self.connection, self.panes_topic, starts)
+        found = await read_on(self.connection, self.panes_topic, starts, patience_s=PATIENCE_S)
         for number, records in found.items():
             shard = self.shards.shard(number)
             for first in range(0, len(records), _SLICE):

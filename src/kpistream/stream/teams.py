@@ -26,7 +26,7 @@ from kpistream.core.settings_changes import Touched, touched
 from kpistream.core.tallies import pack_tally
 from kpistream.core.targets import TENANT_SCOPE, team_scope
 from kpistream.core.windows import Window, window_at
-from kpistream.log.tail import read_on
+from kpistream.log.tail import PATIENCE_S, read_on
 from kpistream.log.topics import FETCH_MIN_BYTES
 from kpistream.stream.committed import FETCH_WAIT_MS
 from kpistream.stream.fetching import getmany
@@ -267,7 +267,8 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _follow(self, tps: list[TopicPartition]) -> None:
         assert self._consumer is not None
         ends = await self._consumer.end_offsets(tps)
-        alerts = await read_on(self._ports.connection, self._ports.topics.alerts, {tp.partition: 0 for tp in tps})
+        starts = {tp.partition: 0 for tp in tps}
+        alerts = await read_on(self._ports.connection, self._ports.topics.alerts, starts, patience_s=PATIENCE_S)
         for tp in tps:
             sums = TeamSums(self._settings, self._pane_ms)
             sums.catch_up_to = ends[tp]

@@ -17,7 +17,7 @@ from kpistream.core.settings import Settings
 from kpistream.core.settings_changes import touched
 from kpistream.core.targets import paced
 from kpistream.core.windows import Window
-from kpistream.log.tail import read_on
+from kpistream.log.tail import PATIENCE_S, read_on
 from kpistream.log.topics import partition_of
 from kpistream.stream.judging import AGENT_KINDS, Bench
 from kpistream.stream.live import LiveWindows, scope_window
@@ -131,7 +131,8 @@ class Ticker:
 
     async def _load(self, view: _View, number: int) -> None:
         try:
-            records = await read_on(self._ports.connection, self._ports.topics.alerts, {number: 0})
+            topic = self._ports.topics.alerts
+            records = await read_on(self._ports.connection, topic, {number: 0}, patience_s=PATIENCE_S)
             view.bench.load(record.value for record in records[number] if record.value)
         except asyncio.CancelledError:
             raise
