@@ -196,6 +196,7 @@ def watch(broker: str | None, **options: Any) -> None:
 @click.option("--store", metavar="DIR", help="Keep history here; without it a temporary directory is used.")
 @click.option("--speed", type=float, default=60.0, show_default=True, help="Simulated seconds in a second.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Another floor, another day.")
+@click.option("--settings", metavar="DIR", help="Your people and targets; begin with `kpistream settings example`.")
 @click.option("--capture", metavar="FILE.svg", hidden=True, help="Write the last screen as a picture.")
 def demo(**options: Any) -> None:
     """A simulated sales floor on embedded parts, live.

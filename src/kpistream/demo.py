@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from kpistream.core.alerts import Transition
+from kpistream.core.alerts import State, Transition
 from kpistream.core.measures import named
+from kpistream.core.settings import Settings
 from kpistream.demo_story import story
+from kpistream.errors import ConfigError
 from kpistream.history import queries
 from kpistream.history.store import open_store
 from kpistream.judge.compare import Verdict, cells_of_named, compare
@@ -27,7 +29,7 @@ from kpistream.judge.recompute import Raw, Recomputation
 from kpistream.log.records import Outgoing
 from kpistream.pipeline import Pipeline, PipelineSettings
 from kpistream.simulate.agenda import BAD, CONFLICT, CORRECTION, DUPLICATE, MOVE, Account, Sent
-from kpistream.simulate.floor import DEMO_FATES, TENANT, WARM_UP_MS, demo_settings, floor_of, opening_ms
+from kpistream.simulate.floor import DEMO_FATES, WARM_UP_MS, demo_settings, floor_of, floor_tenant, opening_ms
 from kpistream.simulate.simulation import simulate
 
 _STEP_S: Final = 0.1
@@ -45,6 +47,8 @@ class DemoSettings:
     speed: float = 60.0
     """Simulated seconds in a second."""
     seed: int = 1
+    settings: Settings | None = None
+    """Who works there and what they should reach; None: the packaged floor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,8 @@ class Result:
     """Written by the worker, for moves."""
     transitions: int
     """Alert transitions."""
+    fired: dict[str, int]
+    """How often an alert began to fire, by target."""
     judged: Recomputation
     verdict: Verdict
     story: tuple[str, ...] = ()
@@ -89,14 +95,17 @@ class Demo:
 
     def __init__(self, settings: DemoSettings) -> None:
         self.settings = settings
-        self._live = demo_settings()
-        tenant = self._live.roster.tenant(TENANT)
-        self.zone = tenant.zone
+        """Raises ConfigError when the clock would stand, or the settings are no floor of one tenant."""
+        if settings.speed <= 0:
+            raise ConfigError(f"speed {settings.speed:g} must be above 0 simulated seconds in a second")
+        self._live = settings.settings or demo_settings()
+        self._tenant = floor_tenant(self._live.roster)
+        self.zone = self._live.roster.tenant(self._tenant).zone
         self._before_ms = _facts_end(settings.store)
         self.start_ms = _opening_after(self._before_ms, self.zone)
         self._shown_ms = self.start_ms + WARM_UP_MS
         self._started_s: float | None = None
-        floor = floor_of(self._live.roster, TENANT, self.start_ms, settings.seed, DEMO_FATES)
+        floor = floor_of(self._live.roster, self._tenant, self.start_ms, settings.seed, DEMO_FATES)
         self._records = simulate(floor, self.start_ms)
         self._next = next(self._records)
         self.sent = Account()
@@ -114,7 +123,8 @@ class Demo:
         """What is about to happen."""
         day = datetime.fromtimestamp(self.start_ms / 1000, ZoneInfo(self.zone))
         after = "" if self._before_ms is None else ", after what the store holds"
-        return f"starting a broker, a worker, a sink and a floor of 24 agents; it is {day:%A %d %B %Y}{after} ..."
+        agents = len(self._names())
+        return f"starting a broker, a worker, a sink and a floor of {agents} agents; it is {day:%A %d %B %Y}{after} ..."
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Pipeline]:
@@ -166,6 +176,7 @@ class Demo:
             rejected=dict(counts["kpistream_events_rejected_total"]),
             retractions=counts["kpistream_retractions_total"][""],
             transitions=len(told),
+            fired=dict(Counter(each.target for each in told if each.to_state is State.FIRING)),
             story=tuple(story(told, self.zone, self._names(), self.now_ms())),
             judged=self._judge,
             verdict=compare(self._judge.cells(), found, self._judge.behind),
@@ -173,8 +184,8 @@ class Demo:
         )
 
     def _names(self) -> dict[str, str]:
-        people = self._live.roster.tenant(TENANT).people
-        return {agent: self._live.roster.display_name(TENANT, agent, self.start_ms) for agent in people}
+        roster, tenant = self._live.roster, self._tenant
+        return {agent: roster.display_name(tenant, agent, self.start_ms) for agent in roster.tenant(tenant).people}
 
     def _compared_from(self) -> str:
         at = datetime.fromtimestamp(self.start_ms / 1000, ZoneInfo(self.zone))
@@ -253,6 +264,9 @@ def summary(result: Result) -> Iterator[str]:
     yield f"outdated     {outcomes['stale']:>8,}  a lower revision than one that was there"
     yield f"retractions  {result.retractions:>8,}  written by the worker, for moves"
     yield f"alerts       {result.transitions:>8,}  transitions"
+    if result.fired:
+        by_target = ", ".join(f"{target} {count}" for target, count in sorted(result.fired.items()))
+        yield f"  fired      {sum(result.fired.values()):>8,}  by target: {by_target}"
     yield ""
     if result.story:
         yield from (*result.story, "")

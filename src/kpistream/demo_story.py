@@ -18,14 +18,14 @@ _BEFELL = {
 
 
 def story(told: Iterable[Transition], zone: str, names: dict[str, str], now_ms: int) -> Iterator[str]:
-    """The lines, once noon is over on the simulated clock; `told` in any order."""
+    """The lines, once noon is over on the simulated clock; `told` in any order, `names` of all who work there."""
     fired = sorted((each for each in told if each.kpi == _KPI and each.to_state is State.FIRING), key=_at_ms)
     now = datetime.fromtimestamp(now_ms / 1000, ZoneInfo(zone))
     for agent, fate in DEMO_FATES.items():
-        if now.hour * 60 + now.minute < fate.from_min:
+        if agent not in names or now.hour * 60 + now.minute < fate.from_min:
             continue
         alert = next((each for each in fired if each.scope == f"agent:{agent}"), None)
-        yield f"from noon    {names.get(agent, agent)}: {_BEFELL[fate]}"
+        yield f"from noon    {names[agent]}: {_BEFELL[fate]}"
         yield from _said(alert, fate, zone)
 
 

@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from rich.console import Console
 from rich.live import Live
 
+from kpistream import service
 from kpistream.config import Config
 from kpistream.core.alerts import Transition, decode_transition
 from kpistream.core.readings import decode_reading
@@ -229,17 +230,16 @@ class _Begun:
 
 
 async def demo_command(
-    *, seconds: float | None, store: str | None, speed: float, seed: int, capture: str | None = None
+    *, seconds: float | None, store: str | None, settings: str | None, capture: str | None, **options: Any
 ) -> int:
-    """`kpistream demo`: 0 when every pane equals the recomputation, else 1."""
-    if speed <= 0:
-        raise ConfigError(f"speed {speed:g} must be above 0 simulated seconds in a second")
+    """`kpistream demo`: 0 when every pane equals the recomputation, else 1. `options` are those of the demo."""
+    live = None if settings is None else service.live_settings(service.load_config(settings=settings))
     with contextlib.ExitStack() as stack:
         directory = store or str(
             Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))) / "store"
         )
         async with _interrupts() as asked:
-            demo = Demo(DemoSettings(directory, speed, seed))
+            demo = Demo(DemoSettings(directory, settings=live, **options))
             show = Show(Choice(), _look(demo), demo.now_ms)
             result = await _run(_Begun(demo, show), seconds, asked, capture)
     for line in summary(result):

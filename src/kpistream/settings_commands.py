@@ -22,6 +22,7 @@ from kpistream.core.settings import Settings, read_settings
 from kpistream.core.settings_values import label
 from kpistream.core.versions import ABSENCE_FILE, Manifest, Rejected, Version, VersionLog
 from kpistream.errors import ConfigError
+from kpistream.simulate.floor import demo_text
 
 Json = dict[str, Any]
 _HASH_SHOWN: Final = 12
@@ -141,15 +142,24 @@ async def get_command(config: Config, number: int, into: Path) -> int:
     """`kpistream settings get`."""
     log = await applying.versions_of(config)
     texts = log.texts(number)
-    if into.exists() and any(into.iterdir()):
-        raise click.UsageError(f"{into} is not empty: a version is written into an empty or a new directory")
-    into.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        (into / name).write_text(text, encoding="utf-8", newline="")
-        click.echo(into / name)
+    _write_into(into, texts)
     if ABSENCE_FILE in texts:
         click.echo(f"{ABSENCE_FILE} is for reading only: `kpistream apply` keeps the absences in force", err=True)
     return 0
+
+
+def example_command(into: Path) -> None:
+    """`kpistream settings example`."""
+    _write_into(into, {"settings.yaml": demo_text()})
+
+
+def _write_into(directory: Path, texts: Mapping[str, str]) -> None:
+    if directory.exists() and any(directory.iterdir()):
+        raise click.UsageError(f"{directory} is not empty: settings are written into an empty or a new directory")
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (directory / name).write_text(text, encoding="utf-8", newline="")
+        click.echo(directory / name)
 
 
 def _manifest_json(manifest: Manifest) -> Json:

@@ -86,6 +86,15 @@ def get(broker: str | None, version: int, into: Path) -> None:
     _end(settings_commands.get_command(_config(broker), version, into))
 
 
+@settings.command(epilog="Example: kpistream settings example ./mine")
+@click.argument("into", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+def example(into: Path) -> None:
+    """Write the settings of the demo into an empty directory, to begin with."""
+    from kpistream import settings_commands
+
+    settings_commands.example_command(into)
+
+
 @click.group(cls=_Ordered)
 def absence() -> None:
     """Who is away, at once."""

@@ -9,7 +9,9 @@ import pytest
 
 from kpistream.core.decoding import CallFields, DealFields, EventFields, Fields, SurveyFields, decode
 from kpistream.core.placing import place
-from kpistream.errors import EventRejected
+from kpistream.core.roster import Roster
+from kpistream.core.settings import read_settings
+from kpistream.errors import ConfigError, EventRejected
 from kpistream.simulate.agenda import (
     BAD,
     CONFLICT,
@@ -22,7 +24,7 @@ from kpistream.simulate.agenda import (
     Sent,
 )
 from kpistream.simulate.delivery import Rates
-from kpistream.simulate.floor import TENANT, WARM_UP_MS, Floor, demo_settings, floor_of, opening_ms
+from kpistream.simulate.floor import TENANT, WARM_UP_MS, Floor, demo_settings, floor_of, floor_tenant, opening_ms
 from kpistream.simulate.simulation import simulate
 
 HOUR_MS = 3_600_000
@@ -367,3 +369,13 @@ def test_warm_up_leaves_every_agent_with_numbers():
     busy = Counter(call.agent_id for call in calls([*events]))
 
     assert len(busy.keys() - {None, STRANGER}) == 24
+
+
+def test_floor_is_the_people_of_one_tenant() -> None:
+    two = read_settings({"a.yaml": "tenants: {one: {people: {ann: {}}}, two: {people: {bob: {}}}, three: {}}"}).roster
+
+    with pytest.raises(ConfigError, match="people in: one, two"):
+        floor_tenant(two)
+    with pytest.raises(ConfigError, match="people in: nobody"):
+        floor_tenant(Roster())
+    assert floor_tenant(read_settings({"a.yaml": "tenants: {one: {people: {ann: {}}}, three: {}}"}).roster) == "one"

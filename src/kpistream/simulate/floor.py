@@ -15,8 +15,10 @@ from typing import Final, NamedTuple
 from kpistream.core.roster import Roster
 from kpistream.core.settings import Settings, read_settings
 from kpistream.core.windows import business_date, day_start_ms
+from kpistream.errors import ConfigError
 
 TENANT: Final = "demo"
+DEMO_FILE: Final = "demo_settings.yaml"
 NEW: Final = "new"
 MINUTE_MS: Final = 60_000
 WARM_UP_MS: Final = 195 * MINUTE_MS
@@ -114,8 +116,21 @@ def _hours(seed: int, seat: Seat, day: date) -> tuple[tuple[int, int], ...]:
 
 def demo_settings() -> Settings:
     """Roster and targets of the packaged demo."""
-    name = "demo_settings.yaml"
-    return read_settings({name: resources.files("kpistream").joinpath(name).read_text("utf-8")})
+    return read_settings({DEMO_FILE: demo_text()})
+
+
+def demo_text() -> str:
+    """The same as the text of their file: a first own settings directory begins with it."""
+    return resources.files("kpistream").joinpath(DEMO_FILE).read_text("utf-8")
+
+
+def floor_tenant(roster: Roster) -> str:
+    """The tenant whose people sit on the floor. Raises ConfigError unless exactly one has people."""
+    peopled = [name for name in roster.tenants if roster.tenant(name).people]
+    if len(peopled) == 1:
+        return peopled[0]
+    found = ", ".join(peopled) or "nobody"
+    raise ConfigError(f"a floor is the people of one tenant, these settings have people in: {found}")
 
 
 def floor_of(roster: Roster, tenant: str, at_ms: int, seed: int, fates: Mapping[str, Fate] | None = None) -> Floor:
