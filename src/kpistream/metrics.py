@@ -5,6 +5,7 @@ outcomes, windows, teams; agents only by opt-in with a cap.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -97,6 +98,14 @@ class NotifyMetrics:
             registry=registry,
             buckets=_FLUSH_BUCKETS,
         )
+        self.settings = SettingsMetrics(registry)
+
+    def forget(self, receiver: str) -> None:
+        """Show nothing any more of a receiver that has left the settings."""
+        counters = (self.sent, self.alerts, self.failed, self.retried, self.dead_letters)
+        for each in (*counters, self.waiting, self.failing, self.last_success, self.send_seconds):
+            with suppress(KeyError):
+                each.remove(receiver)
 
 
 class SinkMetrics:

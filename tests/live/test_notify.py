@@ -17,6 +17,7 @@ from tests.live.alertmanager import AlertManager
 from tests.live.broker import Broker
 from tests.live.recorder import Recorder
 from tests.live.system import Role, Sent, System
+from tests.live.test_settings_followed import publish, rejected_by, version_of
 from tests.scenario.test_notify_webhook import silent_server
 from tests.unit.telling import transition
 
@@ -291,3 +292,60 @@ def test_last_publisher_under_an_id_shuts_out_those_before(kafka: Broker) -> Non
     kafka.create_topics({topic: 1})
 
     assert asyncio.run(play()) == [b"first", b"second"]
+
+
+def counted(role: Role, reason: str) -> float:
+    return metric(role, f'kpistream_notify_silent_total{{reason="{reason}"}}')
+
+
+def test_receivers_come_change_and_go_while_it_runs(kafka: Broker, tmp_path: Path) -> None:
+    """A version that cannot be read changes nothing; what waited for one that left goes to whom the routes name now."""
+    route = "    - {{to: [{to}], group_by: [agent], group_wait: 0 s, group_interval: 0 s, repeat: never}}\n"
+
+    def receivers(**urls: str) -> str:
+        return "".join(f"    {name}: {{{HOOK.format(url=url)}, timeout: 1 s}}\n" for name, url in urls.items())
+
+    with Recorder() as old, Recorder() as moved, Recorder() as late, System(kafka, tmp_path, metrics_port=0) as system:
+        dead = "http://127.0.0.1:9"
+        folder = settings(tmp_path, receivers(desk=old.url, gone=dead), route.format(to="desk, gone"))
+        system.run("apply", str(folder))
+        notify = system.notify()
+        system.until("a ready role", lambda: ready(notify), notify)
+        system.produce_to("alerts", sent(slip("anna")))
+        system.until("anna told", lambda: "connects/acme/agent:anna/1" in dict(told(old)), notify)
+        failing = 'kpistream_notify_failing{receiver="gone"}'
+        system.until("one that fails", lambda: metric(notify, failing) == 1, notify)
+        assert version_of(notify) == 1
+
+        publish(system, 2, {"settings.yaml": "notify: {receivers: 7}\n"})
+        system.until("a version refused", lambda: rejected_by(notify) == 1, notify)
+        system.produce_to("alerts", sent(slip("bela")))
+        system.until("bela told", lambda: "connects/acme/agent:bela/1" in dict(told(old)), notify)
+        assert version_of(notify) == 1
+
+        text = receivers(desk=moved.url, late=late.url)
+        (folder / "settings.yaml").write_text(
+            f"{ROSTER}notify:\n  receivers:\n{text}  routes:\n{route.format(to='desk, late')}"
+        )
+        system.run("apply", str(folder))
+        both = {"connects/acme/agent:anna/1", "connects/acme/agent:bela/1"}
+        system.until("the late one told of what fires", lambda: set(dict(told(late))) == both, notify)
+        assert version_of(notify) == 3
+        assert counted(notify, "receiver-gone") == 2
+        assert notify.said.count("not told receiver=gone alert=connects/acme/agent:") == 2
+        assert 'receiver="gone"' not in notify.metrics()
+
+        system.produce_to("alerts", sent(slip("anna", 2, State.OK), slip("chiara")))
+        rest = {"connects/acme/agent:anna/2", "connects/acme/agent:chiara/1"}
+        system.until("the changed one told at its new address", lambda: set(dict(told(moved))) == rest, notify)
+        system.until("the late one told", lambda: set(dict(told(late))) == both | rest, notify)
+        assert set(dict(told(old))) == both
+
+        notify.kill()
+        notify = system.notify()
+        system.until("a ready role again", lambda: ready(notify), notify)
+        assert version_of(notify) == 3
+        system.produce_to("alerts", sent(slip("chiara", 2, State.OK)))
+        system.until("the end told", lambda: "connects/acme/agent:chiara/2" in dict(told(moved)), notify)
+        notify.stop()
+        assert len([*told(old)]) == 2 and len([*told(moved)]) == 3

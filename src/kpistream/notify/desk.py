@@ -14,7 +14,7 @@ import msgspec
 from kpistream.core.acks import Ack
 from kpistream.core.alerts import Transition
 from kpistream.core.dispatch import Dispatcher
-from kpistream.core.errands import Message, Record
+from kpistream.core.errands import Message, Record, Silence
 from kpistream.core.receivers import MINUTE_MS, SECOND_MS, Notify
 from kpistream.errors import ConfigError
 from kpistream.log.publisher import Publisher
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 UNDELIVERED: Final = "undelivered"
 """Reason of a dead letter that holds a message."""
+_NOT_TOLD: Final = "not told receiver=%s alert=%s reason=%s"
 _LOOK_S: Final = 0.2
 _GRACE_S: Final = 5.0
 _HINT: Final = "mend the receiver's settings or its host; the alerts are in the value, kpistream alerts list has all"
@@ -58,6 +59,7 @@ class Desk:
         self._settings = settings
         self._ports = ports
         self._dispatcher = Dispatcher(settings, records)
+        self._dispatcher.reroute(ports.clocks.now_ms())
         self._lock = asyncio.Lock()
         self._couriers: list[asyncio.Task[None]] = []
         self._closing = False
@@ -105,9 +107,8 @@ class Desk:
             changes = self._dispatcher.changes()
             for each in self._dispatcher.silenced:
                 self._ports.metrics.silent.labels(str(each.reason)).inc()
-                log.debug(
-                    "not told receiver=%s alert=%s reason=%s", each.receiver, each.transition.alert_id, each.reason
-                )
+                level = logging.WARNING if each.reason is Silence.RECEIVER_GONE else logging.DEBUG
+                log.log(level, _NOT_TOLD, each.receiver, each.transition.alert_id, each.reason)
             self._dispatcher.silenced.clear()
             if changes:
                 records = [Outgoing(key.encode("utf-8", "surrogatepass"), value) for key, value in changes]
