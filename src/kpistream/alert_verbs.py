@@ -101,6 +101,34 @@ def show(alert: str, broker: str | None, locale: str, zone: str, as_json: bool) 
         )
 
 
+@alerts.command(epilog="Example: kpistream alerts events connects/acme/agent:anna/1 --store http://localhost:8123/kpi")
+@_id
+@verb_options.broker
+@verb_options.store
+@click.option("--json", "as_json", is_flag=True, help="JSON.")
+def events(alert: str, broker: str | None, store: str | None, as_json: bool) -> None:
+    """The events that have most to do with an alert, in full, from history."""
+    from kpistream import service
+    from kpistream.alerting import alerts_of, events_behind, named, with_events
+    from kpistream.history.store import open_store
+
+    config = service.load_config(broker=broker, store=store)
+    if not config.store:
+        raise click.UsageError("say where history is: --store URL|DIR")
+    transition = with_events(named(_run(alerts_of(config)), alert))
+    with open_store(config.store) as history:
+        found = events_behind(history, transition)
+    missing = set(transition.contributor_names) - {each["identity"] for each in found}
+    if as_json:
+        click.echo(json.dumps(found, ensure_ascii=False, indent=2))
+    else:
+        for each in found:
+            said = ", ".join(f"{name} {value}" for name, value in each.items() if name != "identity")
+            click.echo(f"{each['identity']}\n  {said}")
+    for name in sorted(missing):
+        click.echo(f"{name} is not in history yet, or does not count here any more", err=True)
+
+
 @alerts.command(epilog='Example: kpistream alerts ack connects/acme/agent:anna/1 --note "talking to her"')
 @_id
 @verb_options.broker
