@@ -257,6 +257,7 @@ async def run_notify(config: Config) -> None:
         told = NotifySettings(
             connection=config.connection(),
             topics=Topics(config.topic_prefix),
+            partitions=start.partitions,
             group=config.notify_group,
             notify=receivers,
             session_timeout_ms=config.session_timeout_s * 1000,

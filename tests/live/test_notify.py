@@ -4,12 +4,14 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from aiokafka.errors import KafkaError
 
 from kpistream.core.alerts import State, Transition, alert_key, encode_transition
+from kpistream.core.results import Outcome, encode_result, result_key
 from kpistream.log.publisher import Publisher
 from kpistream.log.records import Outgoing
 from kpistream.log.tail import read_on
@@ -20,6 +22,7 @@ from tests.live.system import Role, Sent, System
 from tests.live.test_settings_followed import publish, rejected_by, version_of
 from tests.scenario.test_notify_webhook import silent_server
 from tests.unit.telling import transition
+from tests.unit.test_result_lists import result
 
 AGENTS = 40
 SECRET = "kpistream-test"
@@ -349,3 +352,53 @@ def test_receivers_come_change_and_go_while_it_runs(kafka: Broker, tmp_path: Pat
         system.until("the end told", lambda: "connects/acme/agent:chiara/2" in dict(told(moved)), notify)
         notify.stop()
         assert len([*told(old)]) == 2 and len([*told(moved)]) == 3
+
+
+def test_results_are_told_at_the_receivers_time_once_over_kills(kafka: Broker, tmp_path: Path) -> None:
+    """The time passes after all was published, however slow the machine: settings bring it to the next minute."""
+
+    def results(server: Recorder) -> list[tuple[str, str]]:
+        """Scope and message id of each result that was told."""
+        told = [each.json for each in list(server.requests) if each.json["type"] == "kpistream.results"]
+        return [(result["scope"], message["id"]) for message in told for result in message["data"]["results"]]
+
+    def desk(at: datetime) -> str:
+        return f"    desk: {{{HOOK.format(url=hook.url)}, results: {at:%H:%M}, zone: UTC}}\n"
+
+    route = "    - {to: desk, team: north}\n"
+    with Recorder() as hook, System(kafka, tmp_path, metrics_port=0) as system:
+        folder = settings(tmp_path, desk(datetime.now(UTC) - timedelta(minutes=5)), route)
+        system.run("apply", str(folder))
+        system.produce_to("results", [closed("old")])
+        notify = system.notify()
+        system.until("begun", lambda: b"results/desk" in {each.key() for each in system.read("notifications")}, notify)
+        system.produce_to("results", [closed("anna"), closed("bela", Outcome.MET), closed("zoe", team="south")])
+        system.produce_to("results", [closed("bela", was=Outcome.MET)])
+        notify.kill()
+        at = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
+        (folder / "settings.yaml").write_text(f"{ROSTER}notify:\n  receivers:\n{desk(at)}  routes:\n{route}")
+        system.run("apply", str(folder))
+        notify = system.notify()
+
+        system.until("the list", lambda: len(results(hook)) == 2, notify)
+
+        assert datetime.now(UTC) >= at
+        assert {scope for scope, _ in results(hook)} == {"agent:anna", "agent:bela"}
+        assert len({message for _, message in results(hook)}) == 1
+        [message] = [each.json for each in hook.requests]
+        assert message["data"]["subject"] == "Results: 2 missed, 0 met, 0 with too little data"
+        assert [each["was"] for each in message["data"]["results"]] == [None, None]
+        counted_ = 'kpistream_notify_results_total{receiver="desk"}'
+        system.until("counted", lambda: metric(notify, counted_) == 2, notify)
+        notify.stop()
+        system.produce_to("results", [closed("late")])
+        again = system.notify()
+        system.until("a ready role again", lambda: ready(again), again)
+        again.stop()
+        assert len(hook.requests) == 1
+
+
+def closed(agent: str, outcome: Outcome = Outcome.MISSED, **changed: object) -> Sent:
+    """A result of an agent's business day."""
+    found = result(agent, outcome, now_ms(), **changed)
+    return Sent(result_key(found), encode_result(found))

@@ -15,10 +15,10 @@ from kpistream.core.composing import NEVER_MS, Look, compose, message_of, quiet_
 from kpistream.core.errands import (
     GIVE_UP_ATTEMPTS,
     GIVE_UP_MS,
+    AlertRecord,
     Entry,
     Errand,
     Message,
-    Record,
     Sent,
     Silence,
     cause_key,
@@ -58,7 +58,7 @@ class _Way(NamedTuple):
 class Dispatcher:
     """All receivers of an installation."""
 
-    def __init__(self, settings: Notify, records: Iterable[Record] = (), acks: Iterable[Ack] = ()) -> None:
+    def __init__(self, settings: Notify, records: Iterable[AlertRecord] = (), acks: Iterable[Ack] = ()) -> None:
         self.silenced: list[Silenced] = []
         """Who takes them away clears them."""
         self._settings = settings
@@ -72,7 +72,7 @@ class Dispatcher:
         self._sent: dict[str, Sent] = {name: Sent(name) for name in settings.receivers}
         self._acks = {ack.key: ack for ack in acks}
         self._holding = Holding(settings.inhibitions)
-        self._changed: dict[str, Record | None] = {}
+        self._changed: dict[str, AlertRecord | None] = {}
         self._look_ms: dict[str, int] = {}
         """Before which nothing can be due, by receiver."""
         self._escalate_ms = 0
@@ -213,7 +213,7 @@ class Dispatcher:
 
     # ---- state
 
-    def _load(self, record: Record) -> None:
+    def _load(self, record: AlertRecord) -> None:
         if isinstance(record, Transition):
             self._holding.note(record)
         elif record.receiver not in self._errands:

@@ -10,18 +10,22 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from aiokafka.errors import KafkaError
 
 from kpistream.core.acks import Ack
 from kpistream.core.alerts import Transition
 from kpistream.core.dispatch import Dispatcher
-from kpistream.core.errands import Message, Record, Silence
+from kpistream.core.errands import Message, Record, Silence, encode
 from kpistream.core.receivers import MINUTE_MS, SECOND_MS, Notify
+from kpistream.core.result_lists import Collecting, ResultLists
+from kpistream.core.result_records import ResultsTold
 from kpistream.errors import ConfigError
 from kpistream.log.publisher import Publisher
 from kpistream.log.records import Outgoing
 from kpistream.log.topics import Topics
 from kpistream.metrics import NotifyMetrics
 from kpistream.notify.delivery import Channel, DeliveryFailed
+from kpistream.notify.result_log import ResultLog
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +33,7 @@ UNDELIVERED: Final = "undelivered"
 """Reason of a dead letter that holds a message."""
 _NOT_TOLD: Final = "not told receiver=%s alert=%s reason=%s"
 _LOOK_S: Final = 0.2
+_ASK_AGAIN_MS: Final = 5 * SECOND_MS
 _GRACE_S: Final = 5.0
 _HINT: Final = "mend the receiver's settings or its host; the alerts are in the value, kpistream alerts list has all"
 
@@ -50,6 +55,7 @@ class Ports(NamedTuple):
     """By receiver."""
     clocks: Clocks
     metrics: NotifyMetrics
+    results: ResultLog
 
 
 class Desk:
@@ -58,14 +64,18 @@ class Desk:
     def __init__(self, settings: Notify, ports: Ports, records: Iterable[Record]) -> None:
         self._settings = settings
         self._ports = ports
-        self._dispatcher = Dispatcher(settings, records)
+        known = list(records)
+        self._dispatcher = Dispatcher(settings, [each for each in known if not isinstance(each, ResultsTold)])
+        self._lists = ResultLists(settings, [each for each in known if isinstance(each, ResultsTold)])
         self._dispatcher.reroute(ports.clocks.now_ms())
         self._lock = asyncio.Lock()
         self._couriers: list[asyncio.Task[None]] = []
         self._closing = False
+        self._asks_ms: dict[str, int] = {}
+        """Before which the log of results is not asked again, by receiver."""
         self._swept_ms = 0
         for name in settings.receivers:
-            for each in (ports.metrics.sent, ports.metrics.failed, ports.metrics.retried, ports.metrics.dead_letters):
+            for each in ports.metrics.counted:
                 each.labels(name)
             ports.metrics.failing.labels(name).set(0)
 
@@ -105,6 +115,8 @@ class Desk:
         """Return when everything that has changed is durable."""
         async with self._lock:
             changes = self._dispatcher.changes()
+            lists = self._lists.changes()
+            changes += [(key, None if record is None else encode(record)) for key, record in lists.items()]
             for each in self._dispatcher.silenced:
                 self._ports.metrics.silent.labels(str(each.reason)).inc()
                 level = logging.WARNING if each.reason is Silence.RECEIVER_GONE else logging.DEBUG
@@ -130,7 +142,7 @@ class Desk:
         receiver = self._settings.receivers[name]
         while not self._closing:
             now_ms = self._ports.clocks.now_ms()
-            message = self._dispatcher.next(name, now_ms)
+            message = self._dispatcher.next(name, now_ms) or await self._results(name, now_ms)
             await self.save()
             if message is not None:
                 await self._deliver(message)
@@ -140,8 +152,27 @@ class Desk:
                 await self._keep(name, now_ms)
             await asyncio.sleep(_LOOK_S)
 
+    async def _results(self, name: str, now_ms: int) -> Message | None:
+        """The list of results that is due; when one is to be made, out of the log as it is now."""
+        lists, log_of = self._lists, self._ports.results
+        if lists.asks(name, now_ms) and now_ms >= self._asks_ms.get(name, 0):
+            try:
+                firsts, ends = await log_of.bounds()
+                start = lists.start(name)
+                collecting = Collecting(self._settings, name)
+                if start is not None:
+                    starts = {number: max(first, start.get(number, 0)) for number, first in firsts.items()}
+                    async for result in log_of.between(starts, ends):
+                        collecting.take(result)
+                lists.seal(name, collecting.found(), ends, now_ms)
+            except KafkaError as error:
+                self._asks_ms[name] = now_ms + _ASK_AGAIN_MS
+                log.warning("results cannot be read, will try again receiver=%s error=%s", name, error)
+        return lists.next(name, now_ms)
+
     async def _deliver(self, message: Message) -> None:
         ports, name = self._ports, message.receiver
+        book: Dispatcher | ResultLists = self._dispatcher if message.results is None else self._lists
         if message.attempt:
             ports.metrics.retried.labels(name).inc()
         fault = await self._attempt(name, lambda now_ms: ports.channels[name].send(message, now_ms))
@@ -149,12 +180,13 @@ class Desk:
         if not fault:
             ports.metrics.sent.labels(name).inc()
             ports.metrics.alerts.labels(name).inc(len(message.entries))
-            self._dispatcher.sent(message, now_ms)
-        elif not self._dispatcher.failed(message, now_ms):
+            ports.metrics.results.labels(name).inc(0 if message.results is None else message.results.count)
+            book.sent(message, now_ms)
+        elif not book.failed(message, now_ms):
             await ports.publisher.publish(ports.topics.dead_letters, 0, [undelivered(message, fault, now_ms)])
             ports.metrics.dead_letters.labels(name).inc()
             log.error("given up receiver=%s message=%s fault=%s hint=%s", name, message.id, fault, _HINT)
-            self._dispatcher.give_up(message, now_ms)
+            book.give_up(message, now_ms)
         await self.save()
 
     async def _keep(self, name: str, now_ms: int) -> None:

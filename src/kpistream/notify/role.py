@@ -37,6 +37,7 @@ from kpistream.metrics import NotifyMetrics
 from kpistream.notify.assignor import OneMember
 from kpistream.notify.delivery import Channel
 from kpistream.notify.desk import Clocks, Desk, Ports
+from kpistream.notify.result_log import ResultLog
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,8 @@ class NotifySettings:
 
     connection: Mapping[str, Any]
     topics: Topics
+    partitions: int
+    """Of the events topic, and of that of the results."""
     group: str
     notify: Notify
     """Receivers and routes to begin with."""
@@ -202,7 +205,8 @@ class Notifier:
         self._publisher = publisher
         await publisher.start()  # from here on nobody else writes what is loaded now
         held = await read_on(settings.connection, settings.topics.notifications, {0: 0})
-        ports = Ports(publisher, settings.topics, self._channels, self._clocks, self._metrics)
+        results = ResultLog(settings.connection, settings.topics.results, settings.partitions)
+        ports = Ports(publisher, settings.topics, self._channels, self._clocks, self._metrics, results)
         desk = Desk(self._notify, ports, _latest(settings.topics.notifications, held[0]))
         end = (await acks.end_offsets([TopicPartition(settings.topics.alert_acks, 0)])).popitem()[1]
         await acks.seek_to_beginning()

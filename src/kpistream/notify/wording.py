@@ -76,6 +76,18 @@ KPI: Final = "kpi"
 """Context of the names of KPIs in catalogues: `connect share`."""
 
 
+class Figure(NamedTuple):
+    """What a number and its bound are written out of, where there is no explanation."""
+
+    value: float | int | None
+    numerator: int | None
+    denominator: int | None
+    unit: str
+    direction: Direction
+    low: float | None
+    high: float | None
+
+
 class Text(NamedTuple):
     """A message in words."""
 
@@ -200,7 +212,7 @@ def kpi_name(name: str, language: Language) -> str:
     return language.pgettext(KPI, name.replace("_", " "))
 
 
-def value(found: Explanation, language: Language) -> str:
+def value(found: Explanation | Figure, language: Language) -> str:
     """The value with its fraction: `15% (24 of 160)`."""
     if found.value is None:
         return language._("no value")
@@ -216,7 +228,7 @@ def value(found: Explanation, language: Language) -> str:
     )
 
 
-def bound(found: Explanation, language: Language) -> str:
+def bound(found: Explanation | Figure, language: Language) -> str:
     """The bound, or both: `at least 25%`."""
     low = None if found.low is None else amount(found.low, found.unit, language)
     high = None if found.high is None else amount(found.high, found.unit, language)
