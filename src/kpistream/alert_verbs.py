@@ -61,8 +61,7 @@ def list_(broker: str | None, tenant: str | None, everything: bool, as_json: boo
     if not found:
         click.echo("no alert", err=True)
     for known in found:
-        words = known.words(now_ms)
-        click.echo(f"{known.last.to_state:<10}  {known.last.alert_id}  {_line(known)}{f'  [{words}]' if words else ''}")
+        click.echo(f"{known.last.to_state:<10}  {known.last.alert_id}  {_line(known)}{_words_of(known, now_ms)}")
 
 
 @alerts.command(epilog="Example: kpistream alerts show connects/acme/agent:anna/1")
@@ -219,6 +218,16 @@ def _say(
     fired = found.known.fired
     if found.sequence < fired and max(ack.acked, ack.closed) < fired:
         click.echo(f"it has fired anew since: {ack.key}/{fired}", err=True)
+
+
+def _words_of(known: "Known", now_ms: int) -> str:
+    from kpistream.core.explanation import utc
+
+    words = known.words(now_ms)
+    if known.ack is None or not words:
+        return ""
+    until = f"snoozed until {utc(known.ack.snoozed_until_ms)}"
+    return f"  [{words.replace('snoozed', until)} by {known.ack.by}]"
 
 
 def _line(known: "Known") -> str:

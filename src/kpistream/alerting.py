@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from kpistream.config import Config
-from kpistream.core.acks import Ack, decode_ack, encode_ack
+from kpistream.core.acks import Ack, decode_ack, encode_ack, still_said
 from kpistream.core.alerts import State, Subject, Transition, decode_transition
 from kpistream.core.errands import subject_key
 from kpistream.core.explanation import utc
@@ -58,20 +58,7 @@ class Known:
 
     def words(self, now_ms: int) -> str:
         """What people said of it, as far as it still holds; empty when nothing does."""
-        ack = self.ack
-        if ack is None:
-            return ""
-        fired = self.fired or self.last.sequence
-        found = []
-        if ack.muted:
-            found.append("muted")
-        if ack.snoozed_until_ms > now_ms:
-            found.append("snoozed")
-        if ack.closed >= fired:
-            found.append("closed")
-        elif ack.acked >= fired:
-            found.append("acknowledged")
-        return ", ".join(found)
+        return ", ".join(still_said(self.ack, self.fired or self.last.sequence, now_ms))
 
 
 class Named(NamedTuple):

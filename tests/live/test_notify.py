@@ -262,7 +262,7 @@ def test_words_of_people_are_heard_and_survive(kafka: Broker, tmp_path: Path) ->
                 "connects/acme/agent:bela/1",
                 "connects/acme/agent:chiara/2",
             ]
-            assert [line.rpartition("  ")[2] for line in listed[:2]] == ["[muted]", "[acknowledged]"]
+            assert [line.rpartition("  ")[2] for line in listed[:2]] == ["[muted by eva]", "[acknowledged by eva]"]
             shown = system.run("alerts", "show", "connects/acme/agent:bela/1").stdout
             assert "bela: connect share misses its target: 15% (24 of 160), target at least 25%" in shown
             assert "eva, " in shown and ": acknowledged. talking" in shown
