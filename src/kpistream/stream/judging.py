@@ -22,7 +22,7 @@ from kpistream.core.alerts import (
     states_from_log,
     step,
 )
-from kpistream.core.contributing import CONTRIBUTORS_A_LOOK, MISSED, Part, contributors
+from kpistream.core.contributing import CONTRIBUTORS_A_LOOK, Part, contributors
 from kpistream.core.detecting import Detectors, since_ms, weighed_in_panes
 from kpistream.core.kpis import Limits
 from kpistream.core.readings import About, Reading, Shown, TargetReading, read, target_reading
@@ -47,7 +47,6 @@ from kpistream.stream.rota import Rota
 
 _HOLDING = (State.PENDING, State.RECOVERING)
 _AT_REST = (State.OK, State.SUSPENDED)
-_BEGINS = (State.PENDING, State.FIRING)
 LOOK_AGAIN_MS: Final = 60_000
 """Pace falls due and shifts end without an event: where there is a schedule, targets are looked at so often."""
 DUE_A_LOOK: Final = 50
@@ -253,7 +252,7 @@ class Bench:
         alert = self.alerts.get(subject) or Alert(subject)
         transition = step(alert, look, now_ms)
         if transition is not None:
-            if transition.to_state in _BEGINS and running is not None and transition.reason in MISSED:
+            if transition.begins and running is not None:
                 transition = self._explained(transition, look.target, running)
             transitions.append(transition)
             alert = self.alerts[subject] = alert_after(transition)
