@@ -94,7 +94,7 @@ class ResultLists:
         if found is None or not found.count:
             self._put(ResultsTold(receiver=name, offsets=offsets, looked_ms=now_ms))
             return
-        id_ = message_id(name, [f"{RESULT_OFFSETS}/{number}/{end}" for number, end in offsets.items()], 0)
+        id_ = message_id(name, [f"results/{now_ms}", *(f"{number}/{end}" for number, end in offsets.items())], 0)
         sealed = SealedResults(id=id_, made_ms=now_ms, ends=offsets, found=found)
         self._put(_replace(self._told[name], looked_ms=now_ms, sealed=sealed))
 
@@ -136,9 +136,6 @@ class ResultLists:
     def _put(self, record: ResultsTold) -> None:
         self._told[record.receiver] = self._changed[record.key] = record
         self._due_ms.pop(record.receiver, None)
-
-
-RESULT_OFFSETS: Final = "kpi.results"
 
 
 def _due_ms(receiver: Receiver, after_ms: int) -> int:

@@ -6,6 +6,7 @@ it is sealed on `kpi.notifications`; after it, that it was taken. What is killed
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 
 UNDELIVERED: Final = "undelivered"
 """Reason of a dead letter that holds a message."""
-_NOT_TOLD: Final = "not told receiver=%s alert=%s reason=%s"
+_LEFT: Final = "receiver has left, what waited for it goes by the routes of now receiver=%s transitions=%s"
 _LOOK_S: Final = 0.2
 _ASK_AGAIN_MS: Final = 5 * SECOND_MS
 _GRACE_S: Final = 5.0
@@ -71,6 +72,8 @@ class Desk:
         self._lock = asyncio.Lock()
         self._couriers: list[asyncio.Task[None]] = []
         self._closing = False
+        self._making: dict[str, asyncio.Task[None]] = {}
+        """Lists of results that are being made, by receiver."""
         self._asks_ms: dict[str, int] = {}
         """Before which the log of results is not asked again, by receiver."""
         self._swept_ms = 0
@@ -119,8 +122,12 @@ class Desk:
             changes += [(key, None if record is None else encode(record)) for key, record in lists.items()]
             for each in self._dispatcher.silenced:
                 self._ports.metrics.silent.labels(str(each.reason)).inc()
-                level = logging.WARNING if each.reason is Silence.RECEIVER_GONE else logging.DEBUG
-                log.log(level, _NOT_TOLD, each.receiver, each.transition.alert_id, each.reason)
+                log.debug(
+                    "not told receiver=%s alert=%s reason=%s", each.receiver, each.transition.alert_id, each.reason
+                )
+            gone = Counter(each.receiver for each in self._dispatcher.silenced if each.reason is Silence.RECEIVER_GONE)
+            for name, count in gone.items():
+                log.warning(_LEFT, name, count)
             self._dispatcher.silenced.clear()
             if changes:
                 records = [Outgoing(key.encode("utf-8", "surrogatepass"), value) for key, value in changes]
@@ -131,9 +138,10 @@ class Desk:
         self._closing = True
         if self._couriers and not at_once:
             await asyncio.wait(self._couriers, timeout=_GRACE_S)
-        for courier in self._couriers:
-            courier.cancel()
-        await asyncio.gather(*self._couriers, return_exceptions=True)
+        tasks = [*self._couriers, *self._making.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # ---- couriers
 
@@ -142,7 +150,7 @@ class Desk:
         receiver = self._settings.receivers[name]
         while not self._closing:
             now_ms = self._ports.clocks.now_ms()
-            message = self._dispatcher.next(name, now_ms) or await self._results(name, now_ms)
+            message = self._dispatcher.next(name, now_ms) or self._results(name, now_ms)
             await self.save()
             if message is not None:
                 await self._deliver(message)
@@ -152,23 +160,28 @@ class Desk:
                 await self._keep(name, now_ms)
             await asyncio.sleep(_LOOK_S)
 
-    async def _results(self, name: str, now_ms: int) -> Message | None:
-        """The list of results that is due; when one is to be made, out of the log as it is now."""
-        lists, log_of = self._lists, self._ports.results
-        if lists.asks(name, now_ms) and now_ms >= self._asks_ms.get(name, 0):
-            try:
-                firsts, ends = await log_of.bounds()
-                start = lists.start(name)
-                collecting = Collecting(self._settings, name)
-                if start is not None:
-                    starts = {number: max(first, start.get(number, 0)) for number, first in firsts.items()}
-                    async for result in log_of.between(starts, ends):
-                        collecting.take(result)
-                lists.seal(name, collecting.found(), ends, now_ms)
-            except KafkaError as error:
-                self._asks_ms[name] = now_ms + _ASK_AGAIN_MS
-                log.warning("results cannot be read, will try again receiver=%s error=%s", name, error)
-        return lists.next(name, now_ms)
+    def _results(self, name: str, now_ms: int) -> Message | None:
+        """The list of results that is due. One that is to be made is made beside: alerts do not wait for that."""
+        making = self._making.get(name)
+        if making is not None and making.done():
+            del self._making[name]
+            making.result()
+        elif making is None and self._lists.asks(name, now_ms) and now_ms >= self._asks_ms.get(name, 0):
+            self._making[name] = asyncio.create_task(self._make(name, now_ms))
+        return self._lists.next(name, now_ms)
+
+    async def _make(self, name: str, now_ms: int) -> None:
+        """A list out of the log as it is now; of a receiver that is new only where that ends."""
+        try:
+            firsts, ends = await self._ports.results.bounds()
+            start, collecting = self._lists.start(name), Collecting(self._settings, name)
+            if start is not None:
+                async for result in self._ports.results.between(begins(start, firsts, ends), ends):
+                    collecting.take(result)
+            self._lists.seal(name, collecting.found(), ends, now_ms)
+        except KafkaError as error:
+            self._asks_ms[name] = now_ms + _ASK_AGAIN_MS
+            log.warning("results cannot be read, will try again receiver=%s error=%s", name, error)
 
     async def _deliver(self, message: Message) -> None:
         ports, name = self._ports, message.receiver
@@ -214,6 +227,14 @@ class Desk:
         else:
             metrics.last_success.labels(name).set(clocks.now_ms() / 1000)
         return fault
+
+
+def begins(start: Mapping[int, int], firsts: Mapping[int, int], ends: Mapping[int, int]) -> dict[int, int]:
+    """From where on a log is read: on from `start`; from its first when it was made again, or has lost what follows."""
+    return {
+        number: start[number] if first <= start.get(number, -1) <= ends[number] else first
+        for number, first in firsts.items()
+    }
 
 
 def undelivered(message: Message, fault: str, now_ms: int) -> Outgoing:
