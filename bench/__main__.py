@@ -10,7 +10,21 @@ from typing import Any
 
 import click
 
-from bench import backfill, backlog, latency, machine, page, quix, recovery, restart, runs, soak, throughput, workers
+from bench import (
+    alerts,
+    backfill,
+    backlog,
+    latency,
+    machine,
+    page,
+    quix,
+    recovery,
+    restart,
+    runs,
+    soak,
+    throughput,
+    workers,
+)
 from bench.parts import PARTS
 from bench.say import say
 from tests.live.broker import Broker, missing
@@ -80,6 +94,25 @@ def latency_command(**options: Any) -> None:
             load = latency.Load(rate, options["seconds"], agents, options["warm_up_s"])
             measured.append(latency.measure(broker, load))
     keep("latency", options, measured)
+
+
+@bench.command("alerts")
+@click.option("--seconds", default=60, show_default=True, help="How long agents are tipped at each load.")
+@click.option("--warm-up-s", default=30, show_default=True, help="How long before the measurement begins.")
+@click.option("--workers", default="1,2", show_default=True, help="How many workers, for each load.")
+@click.option("--rates", default="1000,2000,5000,10000", show_default=True, help="Events per second of each load.")
+@click.option("--agents", default=20_000, show_default=True, help="Agents of the even pace.")
+@results_option
+def alerts_command(**options: Any) -> None:
+    """From the event that tips a target to its transition in the log, at an even pace."""
+    measured = []
+    with kafka() as broker:
+        for workers in map(int, options["workers"].split(",")):
+            for rate in map(int, options["rates"].split(",")):
+                say(f"alerts: {rate} events/s, {workers} workers, for {options['seconds']} s")
+                load = alerts.Load(rate, options["agents"], options["seconds"], workers, warm_up_s=options["warm_up_s"])
+                measured.append(alerts.measure(broker, load))
+    keep("alerts", options, measured)
 
 
 @bench.command("recovery")

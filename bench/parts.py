@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bench import backfill, backlog, latency, machine, quix, recovery, restart, soak, throughput, workers
+from bench import alerts, backfill, backlog, latency, machine, quix, recovery, restart, soak, throughput, workers
 
 ROOT: Final = Path(__file__).resolve().parent
 
@@ -43,6 +43,7 @@ PARTS: Final = {
     for part in (
         Part("throughput", throughput.shown),
         Part("latency", latency.shown),
+        Part("alerts", alerts.shown),
         Part("recovery", recovery.shown),
         Part("restart", restart.shown),
         Part("workers", workers.shown),

@@ -61,8 +61,7 @@ def list_(broker: str | None, tenant: str | None, everything: bool, as_json: boo
     if not found:
         click.echo("no alert", err=True)
     for known in found:
-        words = known.words(now_ms)
-        click.echo(f"{known.last.to_state:<10}  {known.last.alert_id}  {_line(known)}{f'  [{words}]' if words else ''}")
+        click.echo(f"{known.last.to_state:<10}  {known.last.alert_id}  {_line(known)}{_words_of(known, now_ms)}")
 
 
 @alerts.command(epilog="Example: kpistream alerts show connects/acme/agent:anna/1")
@@ -99,6 +98,34 @@ def show(alert: str, broker: str | None, locale: str, zone: str, as_json: bool) 
         click.echo(
             f"{each.sequence:>5}  {language.time(each.at_ms)}  {each.from_state} -> {each.to_state}  {each.reason}"
         )
+
+
+@alerts.command(epilog="Example: kpistream alerts events connects/acme/agent:anna/1 --store http://localhost:8123/kpi")
+@_id
+@verb_options.broker
+@verb_options.store
+@click.option("--json", "as_json", is_flag=True, help="JSON.")
+def events(alert: str, broker: str | None, store: str | None, as_json: bool) -> None:
+    """The events that have most to do with an alert, in full, from history."""
+    from kpistream import service
+    from kpistream.alerting import alerts_of, events_behind, named, with_events
+    from kpistream.history.store import open_store
+
+    config = service.load_config(broker=broker, store=store)
+    if not config.store:
+        raise click.UsageError("say where history is: --store URL|DIR")
+    transition = with_events(named(_run(alerts_of(config)), alert))
+    with open_store(config.store) as history:
+        found = events_behind(history, transition)
+    missing = set(transition.contributor_names) - {each["identity"] for each in found}
+    if as_json:
+        click.echo(json.dumps(found, ensure_ascii=False, indent=2))
+    else:
+        for each in found:
+            said = ", ".join(f"{name} {value}" for name, value in each.items() if name != "identity")
+            click.echo(f"{each['identity']}\n  {said}")
+    for name in sorted(missing):
+        click.echo(f"{name} is not in history yet, or does not count here any more", err=True)
 
 
 @alerts.command(epilog='Example: kpistream alerts ack connects/acme/agent:anna/1 --note "talking to her"')
@@ -191,6 +218,16 @@ def _say(
     fired = found.known.fired
     if found.sequence < fired and max(ack.acked, ack.closed) < fired:
         click.echo(f"it has fired anew since: {ack.key}/{fired}", err=True)
+
+
+def _words_of(known: "Known", now_ms: int) -> str:
+    from kpistream.core.explanation import utc
+
+    words = known.words(now_ms)
+    if known.ack is None or not words:
+        return ""
+    until = f"snoozed until {utc(known.ack.snoozed_until_ms)}"
+    return f"  [{words.replace('snoozed', until)} by {known.ack.by}]"
 
 
 def _line(known: "Known") -> str:

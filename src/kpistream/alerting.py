@@ -6,13 +6,17 @@ An alert is named by `target/tenant/scope`, or by the id of one of its transitio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kpistream.config import Config
-from kpistream.core.acks import Ack, decode_ack, encode_ack
+from kpistream.core.acks import Ack, decode_ack, encode_ack, still_said
 from kpistream.core.alerts import State, Subject, Transition, decode_transition
 from kpistream.core.errands import subject_key
+from kpistream.core.explanation import utc
 from kpistream.errors import ConfigError
+from kpistream.history.queries import Span, facts_of
+from kpistream.history.store import Store
+from kpistream.history.tables import FACT_COLUMNS, FACT_FIELDS, INSTANT
 from kpistream.log import admin as log_admin
 from kpistream.log.publisher import Publisher
 from kpistream.log.records import Outgoing
@@ -54,20 +58,7 @@ class Known:
 
     def words(self, now_ms: int) -> str:
         """What people said of it, as far as it still holds; empty when nothing does."""
-        ack = self.ack
-        if ack is None:
-            return ""
-        fired = self.fired or self.last.sequence
-        found = []
-        if ack.muted:
-            found.append("muted")
-        if ack.snoozed_until_ms > now_ms:
-            found.append("snoozed")
-        if ack.closed >= fired:
-            found.append("closed")
-        elif ack.acked >= fired:
-            found.append("acknowledged")
-        return ", ".join(found)
+        return ", ".join(still_said(self.ack, self.fired or self.last.sequence, now_ms))
 
 
 class Named(NamedTuple):
@@ -126,6 +117,36 @@ def named(alerts: dict[str, Known], text: str) -> Named:
     if not 0 < sequence <= known.last.sequence:
         raise ConfigError(f'alert "{text}": the last sequence is {known.last.sequence}')
     return Named(known, sequence)
+
+
+def with_events(found: Named) -> Transition:
+    """The transition that an id means, or the last before it that names events. Raises ConfigError when none does."""
+    for each in reversed(found.known.history):
+        if each.sequence <= found.sequence and any(part.from_ms is not None for part in each.contributors):
+            return each
+    raise ConfigError(
+        f'alert "{subject_key(found.known.last)}": no transition up to {found.sequence} names events\n'
+        "hint: alerts of agents do when they begin; kpistream alerts show says what this one is about"
+    )
+
+
+def events_behind(store: Store, transition: Transition) -> list[dict[str, Any]]:
+    """The facts of a transition's events as they stand now, in its order; what they do not say is left out."""
+    starts = [part.from_ms for part in transition.contributors if part.from_ms is not None]
+    span = Span(min(starts), max(starts) + 1, transition.tenant)
+    facts = {
+        f"{fact['tenant']}/{fact['source']}/{fact['kind']}/{fact['event_id']}": fact
+        for fact in facts_of(store, transition.scope, span)
+    }
+    return [{"identity": name} | _said(facts[name]) for name in transition.contributor_names if name in facts]
+
+
+def _said(fact: dict[str, Any]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for column in ("revision", "occurred_at", *(column for column, *_ in FACT_FIELDS)):
+        if fact[column] is not None:
+            out[column] = utc(fact[column]) if INSTANT in FACT_COLUMNS[column] else fact[column]
+    return out | ({"attributes": dict(fact["attributes"])} if fact["attributes"] else {})
 
 
 async def say(config: Config, known: Known, change: Callable[[Ack | None], Ack]) -> Ack:

@@ -13,7 +13,6 @@ from kpistream.config import Config, csv_files, yaml_files
 from kpistream.core.settings import Settings, read_settings
 from kpistream.core.versions import Rejected, Version, VersionLog
 from kpistream.history.keeping import LOG, Directory, SettingsKeeper, settings_in_force
-from kpistream.history.review import Review
 from kpistream.history.store import Store
 from kpistream.log.settings_versions import Follower, log_rejected, read_versions
 from kpistream.log.topics import Topics
@@ -68,9 +67,11 @@ def kept_follower(config: Config, start: Start, keeper: SettingsKeeper, metrics:
     return _follower(config, start, lambda version: keeper.come(version.number), metrics)
 
 
-def review_follower(config: Config, start: Start, review: Review, metrics: SettingsMetrics) -> Follower:
-    """What lets a review judge by every version that comes."""
-    return _follower(config, start, lambda version: review.adopt(version.settings), metrics)
+def role_follower(
+    config: Config, start: Start, adopt: Callable[[Settings], None], metrics: SettingsMetrics
+) -> Follower:
+    """What hands the settings of every version that comes to a role."""
+    return _follower(config, start, lambda version: adopt(version.settings), metrics)
 
 
 def _follower(config: Config, start: Start, take: Callable[[Version], None], metrics: SettingsMetrics) -> Follower:

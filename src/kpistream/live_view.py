@@ -22,6 +22,7 @@ from rich.live import Live
 
 from kpistream import service
 from kpistream.config import Config
+from kpistream.core.acks import Ack, decode_ack
 from kpistream.core.alerts import Transition, decode_transition
 from kpistream.core.readings import decode_reading
 from kpistream.core.windows import LIVE_WINDOWS
@@ -46,7 +47,8 @@ class Follower:
         self._consumer = AIOKafkaConsumer(**connection, enable_auto_commit=False, auto_offset_reset="earliest")
         self._followed = [
             TopicPartition(topic, number)
-            for topic in (topics.readings, topics.alerts)
+            for topic in (topics.readings, topics.alerts, topics.alert_acks)
+            if topic in partitions
             for number in range(partitions[topic])
         ]
         self._ends: dict[TopicPartition, int] = {}
@@ -66,7 +68,9 @@ class Follower:
         fetched = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=5000)
         for tp, records in fetched.items():
             for record in records:
-                if record.value:
+                if record.value and tp.topic == self._topics.alert_acks:
+                    show.put_ack(record.value)
+                elif record.value:
                     show.put(tp.topic == self._topics.alerts, record.key or b"", record.value)
         return sum(map(len, fetched.values()))
 
@@ -85,6 +89,8 @@ class Show:
         """All transitions seen, by id."""
         self.held = True
         """While true nothing is shown: what was there before is still being read."""
+        self._acks: dict[str, Ack] = {}
+        """What people had said before."""
         self._before: dict[tuple[bool, bytes], bytes] = {}
         """The newest record of each key that was there before."""
         self._now_ms = now_ms
@@ -99,6 +105,7 @@ class Show:
             if alert:
                 transition = decode_transition(value)
                 self.transitions.setdefault(transition.alert_id, transition)
+                self.view.note(transition)
             reading = None if alert else decode_reading(value)
         except msgspec.MsgspecError:
             return
@@ -109,12 +116,25 @@ class Show:
         else:
             self._print(self._lines.put_reading(reading, _wall_ms()))
 
+    def put_ack(self, value: bytes) -> None:
+        """Take in a record of what people say; one that is none is passed over."""
+        try:
+            ack = decode_ack(value)
+        except msgspec.MsgspecError:
+            return
+        if self.held:
+            self._acks[ack.key] = ack
+        else:
+            self._print(self._lines.put_ack(ack, self._now_ms()))
+
     def release(self) -> None:
         """Show what was there before, the newest of everything, and from now on what comes."""
         self.held = False
         before, self._before = self._before, {}
         for (alert, key), value in before.items():
             self.put(alert, key, value)
+        for ack in self._acks.values():
+            self._print(self._lines.put_ack(ack, self._now_ms()))
         self.draw()
 
     def draw(self) -> None:
@@ -212,7 +232,7 @@ async def _partitions(config: Config, topics: Topics) -> dict[str, int]:
         there = await log_admin.partition_counts(admin)
     finally:
         await admin.close()
-    missing = [name for name in (topics.readings, topics.alerts) if name not in there]
+    missing = [name for name in (topics.readings, topics.alerts, topics.alert_acks) if name not in there]
     if missing:
         raise ConfigError([f"topic {name!r} is not on {config.broker}" for name in missing])
     return there

@@ -5,6 +5,7 @@ outcomes, windows, teams; agents only by opt-in with a cap.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -81,6 +82,7 @@ class NotifyMetrics:
 
         self.sent = counter("sent_total", "Messages that a receiver has taken.")
         self.alerts = counter("alerts_total", "Transitions in messages that a receiver has taken, repeats included.")
+        self.results = counter("results_total", "Results in messages that a receiver has taken.")
         self.failed = counter("failed_total", "Attempts that failed.")
         self.retried = counter("retried_total", "Attempts after a first one.")
         self.dead_letters = counter("dead_letters_total", "Messages given up after a day, now in dead letters.")
@@ -97,6 +99,15 @@ class NotifyMetrics:
             registry=registry,
             buckets=_FLUSH_BUCKETS,
         )
+        self.settings = SettingsMetrics(registry)
+        self.counted = (self.sent, self.alerts, self.results, self.failed, self.retried, self.dead_letters)
+        """What counts by receiver."""
+
+    def forget(self, receiver: str) -> None:
+        """Show nothing any more of a receiver that has left the settings."""
+        for each in (*self.counted, self.waiting, self.failing, self.last_success, self.send_seconds):
+            with suppress(KeyError):
+                each.remove(receiver)
 
 
 class SinkMetrics:

@@ -23,7 +23,7 @@ from kpistream.core.settings import Settings, read_settings
 from kpistream.core.versions import VersionLog
 from kpistream.endpoint import serve
 from kpistream.errors import ConfigError, KpistreamError
-from kpistream.following import Start, beside, keeper_of, kept_follower, review_follower, tell_settings
+from kpistream.following import Start, beside, keeper_of, kept_follower, role_follower, tell_settings
 from kpistream.health import LATE_LOOP_S, Health
 from kpistream.history.review import Review, ReviewSettings
 from kpistream.history.reviewing import Reviewing
@@ -222,7 +222,7 @@ async def run_review(config: Config) -> None:
         review = Review(told, reviewing, lambda: open_store(config.store), clocks().now_ms, health)
         review.observer = ReviewWatch(metrics)
         stop_on_signals(review.stop)
-        follower = review_follower(config, start, review, metrics.settings)
+        follower = role_follower(config, start, review.adopt, metrics.settings)
         await beside(review.run(), follower.run())
 
 
@@ -249,13 +249,15 @@ async def run_notify(config: Config) -> None:
 
     registry, health = CollectorRegistry(), Health("notify", time.monotonic)
     async with watched(health, config.loop_timeout_s):
-        start = await _started(config, registry, health)
+        start, metrics = await _started(config, registry, health), NotifyMetrics(registry)
         receivers = start.settings.notify
         if not receivers.receivers:
             raise ConfigError("KPISTREAM_SETTINGS: no receivers are there, see docs/how-to/notifications.md")
+        tell_settings(config, start, metrics.settings)
         told = NotifySettings(
             connection=config.connection(),
             topics=Topics(config.topic_prefix),
+            partitions=start.partitions,
             group=config.notify_group,
             notify=receivers,
             session_timeout_ms=config.session_timeout_s * 1000,
@@ -264,9 +266,11 @@ async def run_notify(config: Config) -> None:
         )
         secret_of = partial(configuration.secret_of, os.environ)
         time_of = DeskClocks(clocks().now_ms, clocks().steady_s)
-        notifier = Notifier(told, lambda each: channel_of(each, secret_of), time_of, NotifyMetrics(registry), health)
+        notifier = Notifier(told, lambda each: channel_of(each, secret_of), time_of, metrics, health)
         stop_on_signals(notifier.stop)
-        await notifier.run()
+        follower = role_follower(config, start, notifier.adopt, metrics.settings)
+        follower.turned = health.pulse("settings loop has not turned", _TURN_HINT, config.stall_timeout_s).beat
+        await beside(notifier.run(), follower.run())
 
 
 async def _started(config: Config, registry: CollectorRegistry, health: Health) -> Start:

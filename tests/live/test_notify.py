@@ -4,12 +4,14 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from aiokafka.errors import KafkaError
 
 from kpistream.core.alerts import State, Transition, alert_key, encode_transition
+from kpistream.core.results import Outcome, encode_result, result_key
 from kpistream.log.publisher import Publisher
 from kpistream.log.records import Outgoing
 from kpistream.log.tail import read_on
@@ -17,8 +19,10 @@ from tests.live.alertmanager import AlertManager
 from tests.live.broker import Broker
 from tests.live.recorder import Recorder
 from tests.live.system import Role, Sent, System
+from tests.live.test_settings_followed import publish, rejected_by, version_of
 from tests.scenario.test_notify_webhook import silent_server
 from tests.unit.telling import transition
+from tests.unit.test_result_lists import result
 
 AGENTS = 40
 SECRET = "kpistream-test"
@@ -258,7 +262,7 @@ def test_words_of_people_are_heard_and_survive(kafka: Broker, tmp_path: Path) ->
                 "connects/acme/agent:bela/1",
                 "connects/acme/agent:chiara/2",
             ]
-            assert [line.rpartition("  ")[2] for line in listed[:2]] == ["[muted]", "[acknowledged]"]
+            assert [line.rpartition("  ")[2] for line in listed[:2]] == ["[muted by eva]", "[acknowledged by eva]"]
             shown = system.run("alerts", "show", "connects/acme/agent:bela/1").stdout
             assert "bela: connect share misses its target: 15% (24 of 160), target at least 25%" in shown
             assert "eva, " in shown and ": acknowledged. talking" in shown
@@ -291,3 +295,110 @@ def test_last_publisher_under_an_id_shuts_out_those_before(kafka: Broker) -> Non
     kafka.create_topics({topic: 1})
 
     assert asyncio.run(play()) == [b"first", b"second"]
+
+
+def counted(role: Role, reason: str) -> float:
+    return metric(role, f'kpistream_notify_silent_total{{reason="{reason}"}}')
+
+
+def test_receivers_come_change_and_go_while_it_runs(kafka: Broker, tmp_path: Path) -> None:
+    """A version that cannot be read changes nothing; what waited for one that left goes to whom the routes name now."""
+    route = "    - {{to: [{to}], group_by: [agent], group_wait: 0 s, group_interval: 0 s, repeat: never}}\n"
+
+    def receivers(**urls: str) -> str:
+        return "".join(f"    {name}: {{{HOOK.format(url=url)}, timeout: 1 s}}\n" for name, url in urls.items())
+
+    with Recorder() as old, Recorder() as moved, Recorder() as late, System(kafka, tmp_path, metrics_port=0) as system:
+        dead = "http://127.0.0.1:9"
+        folder = settings(tmp_path, receivers(desk=old.url, gone=dead), route.format(to="desk, gone"))
+        system.run("apply", str(folder))
+        notify = system.notify()
+        system.until("a ready role", lambda: ready(notify), notify)
+        system.produce_to("alerts", sent(slip("anna")))
+        system.until("anna told", lambda: "connects/acme/agent:anna/1" in dict(told(old)), notify)
+        failing = 'kpistream_notify_failing{receiver="gone"}'
+        system.until("one that fails", lambda: metric(notify, failing) == 1, notify)
+        assert version_of(notify) == 1
+
+        publish(system, 2, {"settings.yaml": "notify: {receivers: 7}\n"})
+        system.until("a version refused", lambda: rejected_by(notify) == 1, notify)
+        system.produce_to("alerts", sent(slip("bela")))
+        system.until("bela told", lambda: "connects/acme/agent:bela/1" in dict(told(old)), notify)
+        assert version_of(notify) == 1
+
+        text = receivers(desk=moved.url, late=late.url)
+        (folder / "settings.yaml").write_text(
+            f"{ROSTER}notify:\n  receivers:\n{text}  routes:\n{route.format(to='desk, late')}"
+        )
+        system.run("apply", str(folder))
+        both = {"connects/acme/agent:anna/1", "connects/acme/agent:bela/1"}
+        system.until("the late one told of what fires", lambda: set(dict(told(late))) == both, notify)
+        assert version_of(notify) == 3
+        assert counted(notify, "receiver-gone") == 2
+        assert "goes by the routes of now receiver=gone transitions=2" in notify.said
+        assert 'receiver="gone"' not in notify.metrics()
+
+        system.produce_to("alerts", sent(slip("anna", 2, State.OK), slip("chiara")))
+        rest = {"connects/acme/agent:anna/2", "connects/acme/agent:chiara/1"}
+        system.until("the changed one told at its new address", lambda: set(dict(told(moved))) == rest, notify)
+        system.until("the late one told", lambda: set(dict(told(late))) == both | rest, notify)
+        assert set(dict(told(old))) == both
+
+        notify.kill()
+        notify = system.notify()
+        system.until("a ready role again", lambda: ready(notify), notify)
+        assert version_of(notify) == 3
+        system.produce_to("alerts", sent(slip("chiara", 2, State.OK)))
+        system.until("the end told", lambda: "connects/acme/agent:chiara/2" in dict(told(moved)), notify)
+        notify.stop()
+        assert len([*told(old)]) == 2 and len([*told(moved)]) == 3
+
+
+def test_results_are_told_at_the_receivers_time_once_over_kills(kafka: Broker, tmp_path: Path) -> None:
+    """The time passes after all was published, however slow the machine: settings bring it to the next minute."""
+
+    def results(server: Recorder) -> list[tuple[str, str]]:
+        """Scope and message id of each result that was told."""
+        told = [each.json for each in list(server.requests) if each.json["type"] == "kpistream.results"]
+        return [(result["scope"], message["id"]) for message in told for result in message["data"]["results"]]
+
+    def desk(at: datetime) -> str:
+        return f"    desk: {{{HOOK.format(url=hook.url)}, results: {at:%H:%M}, zone: UTC}}\n"
+
+    route = "    - {to: desk, team: north}\n"
+    with Recorder() as hook, System(kafka, tmp_path, metrics_port=0) as system:
+        folder = settings(tmp_path, desk(datetime.now(UTC) - timedelta(minutes=5)), route)
+        system.run("apply", str(folder))
+        system.produce_to("results", [closed("old")])
+        notify = system.notify()
+        system.until("begun", lambda: b"results/desk" in {each.key() for each in system.read("notifications")}, notify)
+        system.produce_to("results", [closed("anna"), closed("bela", Outcome.MET), closed("zoe", team="south")])
+        system.produce_to("results", [closed("bela", was=Outcome.MET)])
+        notify.kill()
+        at = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
+        (folder / "settings.yaml").write_text(f"{ROSTER}notify:\n  receivers:\n{desk(at)}  routes:\n{route}")
+        system.run("apply", str(folder))
+        notify = system.notify()
+
+        system.until("the list", lambda: len(results(hook)) == 2, notify)
+
+        assert datetime.now(UTC) >= at
+        assert {scope for scope, _ in results(hook)} == {"agent:anna", "agent:bela"}
+        assert len({message for _, message in results(hook)}) == 1
+        [message] = [each.json for each in hook.requests]
+        assert message["data"]["subject"] == "Results: 2 missed, 0 met, 0 with too little data"
+        assert [each["was"] for each in message["data"]["results"]] == [None, None]
+        counted_ = 'kpistream_notify_results_total{receiver="desk"}'
+        system.until("counted", lambda: metric(notify, counted_) == 2, notify)
+        notify.stop()
+        system.produce_to("results", [closed("late")])
+        again = system.notify()
+        system.until("a ready role again", lambda: ready(again), again)
+        again.stop()
+        assert len(hook.requests) == 1
+
+
+def closed(agent: str, outcome: Outcome = Outcome.MISSED, **changed: object) -> Sent:
+    """A result of an agent's business day."""
+    found = result(agent, outcome, now_ms(), **changed)
+    return Sent(result_key(found), encode_result(found))

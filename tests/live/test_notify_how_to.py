@@ -73,5 +73,6 @@ def test_every_step_of_the_page(kafka: Broker, tmp_path: Path) -> None:
         del os.environ["DESK_SECRET"]
     shown = PAGE.partition("The receiver prints:\n\n")[2].partition("\n\n## 5")[0]
     cut = ("Window", "Since", "Next", "How it is counted", "Owner of the target")
-    received = [line for line in output.read_text().splitlines() if line.partition(":")[0] not in cut]
+    lines = [re.sub(r"(call-\d+), \d\d:\d\d$", r"\1, 11:50", line) for line in output.read_text().splitlines()]
+    received = [line for line in lines if line.partition(":")[0] not in cut]
     assert [line[4:] for line in shown.splitlines() if line != "    ..."] == received

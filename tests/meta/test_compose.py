@@ -13,13 +13,14 @@ ROLES = {name: service for name, service in SERVICES.items() if service["image"]
 
 
 def test_services_are_the_main_job() -> None:
-    assert set(SERVICES) == {"kafka", "clickhouse", "topics", "ddl", "worker", "sink", "review"}
+    assert set(SERVICES) == {"kafka", "clickhouse", "topics", "ddl", "worker", "sink", "review", "notify"}
     assert [service["command"][:2] for service in ROLES.values()] == [
         ["topics", "apply"],
         ["ddl", "apply"],
         ["worker"],
         ["sink"],
         ["review"],
+        ["notify"],
     ]
 
 
@@ -44,7 +45,7 @@ def test_nothing_starts_before_what_it_needs() -> None:
 
 
 def test_a_role_is_healthy_when_it_is_ready() -> None:
-    for name in ("worker", "sink", "review"):
+    for name in ("worker", "sink", "review", "notify"):
         probe = SERVICES[name]["healthcheck"]["test"]
 
         assert f":{load({}).metrics_port}/readyz'" in probe[-1]

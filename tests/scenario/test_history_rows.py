@@ -2,8 +2,12 @@
 
 import itertools
 
+from msgspec.structs import replace
+
+from kpistream.alerting import events_behind
 from kpistream.core import measures as m
 from kpistream.core.alerts import State, Transition
+from kpistream.core.contributing import Contributor
 from kpistream.core.placing import Place
 from kpistream.core.roster import Dated, Person, Roster, Tenant
 from kpistream.core.rows import PaneRow
@@ -228,6 +232,23 @@ def test_first_record_of_a_sequence_stands(store: Store) -> None:
 
     rows = store.query("SELECT to_state, value, high, low, denominator FROM kpi_alerts FINAL")
     assert rows == [("firing", 0.25, 0.2, None, 4)]
+
+
+def test_contributors_of_an_alert_are_kept_and_their_events_are_shown_as_they_stand(store: Store) -> None:
+    found = replace(
+        transition(State.FIRING),
+        contributors=tuple(Contributor(f"acme/pbx/call/{n}", NOON, 1, 1) for n in ("2", "1", "moved")),
+    )
+    store.insert(writer.alert_insert([writer.Appended(found, "kpi.alerts", 0, 8)]))
+    store.insert(writer.fact_insert(facts(call("1"), call("2"), call("3"), call("moved", agent="bob")), PANE_MS))
+
+    assert store.query("SELECT contributors FROM kpi_alerts FINAL") == [(found.contributor_names,)]
+    [kept] = queries.transitions_of(store, ["rolling-60m"], [])
+    assert (kept.alert_id, kept.contributors) == (found.alert_id, ())
+    shown = events_behind(store, found)
+    assert [each["identity"] for each in shown] == ["acme/pbx/call/2", "acme/pbx/call/1"]
+    assert shown[0]["occurred_at"] == "2025-03-03T12:01:00+00:00"
+    assert {"outcome", "direction", "revision"} <= shown[0].keys() and None not in shown[0].values()
 
 
 def test_roster_keeps_each_version(store: Store) -> None:

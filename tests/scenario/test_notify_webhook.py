@@ -17,11 +17,15 @@ import pytest
 from kpistream.core.cloudevents import unwrap
 from kpistream.core.errands import Entry, Kind, Message
 from kpistream.core.receivers import Receiver, Secret, Webhook
+from kpistream.core.result_records import ResultList, ToldResult
+from kpistream.core.results import Outcome
 from kpistream.notify.delivery import DeliveryFailed
+from kpistream.notify.languages import Language
 from kpistream.notify.web import InternalAddress, Post, Poster, Resolver, internal
-from kpistream.notify.webhook import WebhookChannel
+from kpistream.notify.webhook import WebhookChannel, event
 from tests.live.recorder import Answer, Recorder
 from tests.unit.telling import NOON_MS, transition
+from tests.unit.test_result_lists import result
 
 MESSAGE = Message("5f1d", "desk", Kind.NEWS, NOON_MS, 0, (Entry(transition(), 0, NOON_MS),))
 SECRET = "s3cret"
@@ -229,3 +233,24 @@ def test_event_is_json_with_names_in_any_script() -> None:
         asyncio.run(WebhookChannel(receiver, settings, lambda _: SECRET).send(named, NOON_MS))
 
     assert json.loads(server.requests[0].body)["data"]["alerts"][0]["who"].startswith("李娜")
+
+
+def test_list_of_results_is_an_event_of_its_own_type() -> None:
+    listed = (ToldResult(result("anna"), Outcome.MET),)
+    message = Message(
+        "7a", "desk", Kind.RESULTS, NOON_MS, 0, (), ResultList(met=2, missed=1, too_little=0, listed=listed)
+    )
+
+    sent_ = json.loads(event(message, Language("en")))
+
+    found = sent_["data"]
+    assert sent_["type"] == "kpistream.results"
+    assert (found["kind"], found["met"], found["missed"], found["too_little"]) == ("results", 2, 1, 0)
+    assert found["text"].startswith("- anna: connect share missed: 15% (24 of 160)")
+    [told] = found["results"]
+    assert (told["outcome"], told["was"], told["value"], told["result_id"]) == (
+        "missed",
+        "met",
+        0.15,
+        "connects/acme/agent:anna/business-day/7",
+    )

@@ -7,7 +7,7 @@ Mon 3 March 2025                      Tue 4 March
 import json
 from collections.abc import Iterable
 
-from kpistream.core.alerts import Look, Subject
+from kpistream.core.alerts import Alert, Look, Subject, step
 from kpistream.core.placing import Place
 from kpistream.core.readings import About
 from kpistream.core.results import Outcome, Result, encode_result
@@ -22,7 +22,7 @@ from kpistream.history.reviewing import Reviewing
 from kpistream.history.store import Store
 from kpistream.history.writer import Appended
 from kpistream.log.topics import Topics
-from tests.scenario.history_events import NOON, PANE_MS, abandoned, call, panes
+from tests.scenario.history_events import NOON, PANE_MS, abandoned, call, facts, panes
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
@@ -170,6 +170,34 @@ def test_week_to_date_of_agents_teams_and_the_tenant(store: Store) -> None:
     assert (ann.window.from_ms, ann.window.to_ms) == (NOON - 12 * HOUR, NOON - 12 * HOUR + 7 * DAY)
     assert ann.judgement.reason is Why.WITHIN_BOUND
     assert found[Subject("connects", "acme", "agent:eve")].judgement.reason is Why.NO_CASES
+
+
+def test_alert_of_a_week_names_events_out_of_history_and_the_agents_of_its_team_as_of_then(store: Store) -> None:
+    """ann is in north on Tuesday and in south from Wednesday on; her calls of Wednesday are not north's."""
+    wednesday = NOON + 2 * DAY + 60_000
+    old, new = busy("ann", 7), busy("ann", 2, NOON + DAY + 60_000)
+    lost, won = busy("ann", 4, wednesday), made("bob", 8, NOON + DAY + 60_000)
+    fill(store, *old, *new, *lost, *won)
+    store.insert(writer.fact_insert(facts(*old, *new, *lost, *won), PANE_MS))
+    north = "{name: north, kpi: connect_share, window: week, bound: 60 %, scope: team, team: north}"
+    known = reviewing(CONNECTS, north)
+    looks = to_date(known, store, NOON + 2 * DAY + HOUR)
+
+    def names(target: str, scope: str) -> list[str]:
+        look = looks[Subject(target, "acme", scope)]
+        transition = step(Alert(Subject(target, "acme", scope)), look, NOON + 2 * DAY + HOUR)
+        assert transition is not None
+        return known.explained(store, transition, look.target).contributor_names
+
+    expected = [f"acme/pbx/call/ann-{wednesday}-{n}" for n in range(4)] + [f"acme/pbx/call/ann-{NOON + DAY + 60_000}-0"]
+    assert names("connects", "agent:ann") == expected
+    assert names("north", "team:north") == ["agent:ann"]
+    transition = step(
+        Alert(Subject("north", "acme", "team:north")), looks[Subject("north", "acme", "team:north")], NOON
+    )
+    assert transition is not None
+    [ann] = known.explained(store, transition, known.judged["week"][1]).contributors
+    assert (ann.numerator, ann.denominator) == (0, 9)
 
 
 def test_count_of_a_week_is_held_against_the_time_at_work_so_far(store: Store) -> None:

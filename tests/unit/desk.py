@@ -57,6 +57,7 @@ class Desk:
         """The process is gone; the next one has the records only."""
         records = [decode(key, value) for key, value in self.log.items()]
         self.dispatcher = Dispatcher(self.settings, records, self.acks.values())
+        self.dispatcher.reroute(self.now_ms)
 
     def turn(self, deliver: Callable[[Message], bool] = lambda _: True) -> list[Message]:
         """Everything that is due now, to all receivers."""

@@ -546,6 +546,52 @@ def test_receiver_that_has_left_the_settings_is_silent_by_name() -> None:
     assert not [key for key in desk.log if key.startswith("errand/a/")]
 
 
+def test_what_waited_for_a_receiver_that_left_goes_to_whom_the_routes_name_now() -> None:
+    desk = Desk(settings(f"a: {{{CHAT}}}", "{to: a}"))
+    desk.take(transition(), transition(2, State.OK), transition(scope="agent:bela"))
+    desk.settings = settings(f"b: {{{CHAT}}}", "{to: b}")
+    desk.kill()
+
+    assert told(desk.wait(5 * MINUTE_MS)) == [
+        ("b", "news", ["connects/acme/agent:anna/1", "connects/acme/agent:anna/2", "connects/acme/agent:bela/1"])
+    ]
+    assert sorted(reasons(desk)) == [
+        ("a", "connects/acme/agent:anna/1", "receiver-gone"),
+        ("a", "connects/acme/agent:anna/2", "receiver-gone"),
+        ("a", "connects/acme/agent:bela/1", "receiver-gone"),
+    ]
+
+
+def test_receiver_that_is_new_to_a_route_is_told_of_what_fires_and_of_nothing_else() -> None:
+    desk = Desk(settings(f"a: {{{CHAT}}}", "{to: a, repeat: never}"))
+    desk.take(transition(), transition(scope="agent:bela"))
+    desk.wait(MINUTE_MS)
+    desk.take(transition(2, State.OK, scope="agent:bela"))
+    desk.wait(10 * MINUTE_MS)
+    desk.settings = settings(f"a: {{{CHAT}}}, b: {{{CHAT}}}", "{to: [a, b], repeat: never}")
+    desk.kill()
+
+    assert told(desk.wait(MINUTE_MS)) == [("b", "news", ["connects/acme/agent:anna/1"])]
+    desk.kill()
+    assert desk.wait(MINUTE_MS) == [], "the next process finds that both know"
+    desk.take(transition(2, State.OK))
+    assert [receiver for receiver, _, _ in told(desk.wait(10 * MINUTE_MS))] == ["a", "b"]
+
+
+def test_settings_that_name_nobody_are_silent_by_name() -> None:
+    desk = Desk(PLAIN)
+    desk.take(transition())
+    desk.settings = type(PLAIN)()
+    desk.kill()
+    desk.take(transition(scope="agent:bela"))
+
+    assert desk.wait(HOUR_MS) == []
+    assert reasons(desk) == [
+        ("floor", "connects/acme/agent:anna/1", "receiver-gone"),
+        ("", "connects/acme/agent:bela/1", "not-routed"),
+    ]
+
+
 # ---- receivers that keep state
 
 

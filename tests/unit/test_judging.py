@@ -1,8 +1,10 @@
 """Judging: which alerts a judge knows, and what happens to one that nobody covers any more."""
 
+import json
 from types import SimpleNamespace
 
-from kpistream.core.alerts import State, Subject, encode_transition
+from kpistream.core.alerts import State, Subject, decode_transition, encode_transition
+from kpistream.core.contributing import Contributor, Part
 from kpistream.core.measures import CONNECTED, TALK_MS
 from kpistream.core.readings import About
 from kpistream.core.settings import read_settings
@@ -183,3 +185,43 @@ def test_whom_a_version_is_about_is_shown_before_everybody_else():
     assert [(each.scope, each.window) for each in shown] == [("agent:bob", name) for name in LIVE_WINDOWS]
     show.adopt(settings, window, Touched(True))
     assert len(show.look(NOW_MS + 3, [], source, Known(0, True))[0]) == 9
+
+
+def parts_of_calls(talks):
+    return lambda key, starts: [
+        Part(f"{key.partition('/')[0]}/pbx/call/{n}", start_ms, (CONNECTED, 1, TALK_MS, talk_ms))
+        for start_ms in starts
+        for n, talk_ms in enumerate(talks)
+    ]
+
+
+def test_alert_that_begins_names_the_events_behind_it_and_one_that_ends_names_none():
+    judge = bench()
+    judge.parts = parts_of_calls((400_000, 100_000, 700_000))
+
+    _, [begins] = judge.look(live_of(400_000), [("acme/agent:ann", "rolling-15m")], NOW_MS, 0)
+    _, [ends] = judge.look(live_of(200_000), [("acme/agent:ann", "rolling-15m")], NOW_MS, 0)
+
+    assert begins.contributors == (
+        Contributor("acme/pbx/call/2", NOW_MS, 700_000, 1),
+        Contributor("acme/pbx/call/0", NOW_MS, 400_000, 1),
+    )
+    assert (ends.to_state, ends.contributors) == (State.OK, ())
+    assert decode_transition(encode_transition(begins)) == begins
+
+
+def test_when_many_alerts_begin_in_one_look_the_later_ones_name_nobody(monkeypatch):
+    monkeypatch.setattr("kpistream.stream.judging.CONTRIBUTORS_A_LOOK", 0)
+    judge = bench()
+    judge.parts = parts_of_calls((400_000,))
+
+    _, [begins] = judge.look(live_of(400_000), [("acme/agent:ann", "rolling-15m")], NOW_MS, 0)
+
+    assert (begins.to_state, begins.contributors) == (State.FIRING, ())
+
+
+def test_record_of_a_release_without_contributors_is_read():
+    fields = json.loads(encode_transition(fired()[0]))
+    assert fields.pop("contributors") == []
+
+    assert decode_transition(json.dumps(fields).encode()) == fired()[0]

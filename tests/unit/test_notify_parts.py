@@ -16,7 +16,7 @@ from kpistream.log.dead_letters import letter_of
 from kpistream.log.reading import EventReader
 from kpistream.log.records import Located
 from kpistream.notify.assignor import OneMember
-from kpistream.notify.desk import undelivered
+from kpistream.notify.desk import begins, undelivered
 from tests.unit.telling import NOON_MS, transition
 
 ANNA = Subject("connects", "acme", "agent:anna")
@@ -80,3 +80,10 @@ def test_words_add_up_and_the_newest_says_who() -> None:
 def test_record_of_somebody_else_is_no_ack() -> None:
     with pytest.raises(msgspec.DecodeError):
         decode_ack(b'{"target": "connects"}')
+
+
+def test_results_are_read_on_and_of_a_log_that_was_made_again_from_its_first() -> None:
+    """Partition 0 goes on, 1 was made again, 2 has lost its oldest records, 3 is new."""
+    found = begins({0: 7, 1: 90, 2: 3}, {0: 2, 1: 0, 2: 5, 3: 0}, {0: 9, 1: 4, 2: 8, 3: 1})
+
+    assert found == {0: 7, 1: 0, 2: 5, 3: 0}

@@ -12,6 +12,7 @@ from kpistream.core.receivers import (
     HOUR_MS,
     MINUTE_MS,
     SOURCE_OUTAGE,
+    At,
     Chat,
     Escalation,
     Mail,
@@ -237,3 +238,42 @@ def test_reference_names_every_reason_for_silence() -> None:
     page = (Path(__file__).parents[2] / "docs" / "reference" / "notifications.md").read_text("utf-8")
 
     assert [reason for reason in Silence if f"`{reason}`" not in page] == []
+
+
+CHAT = "chat: {service: slack, url: {env: A}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("08:00", At(480)),
+        ("mon 08:00", At(480, frozenset({0}))),
+        ('"mon, wed-fri 07:30"', At(450, frozenset({0, 2, 3, 4}))),
+        ("never", At(0, frozenset())),
+    ],
+)
+def test_results_have_a_time_of_day_and_weekdays(text: str, expected: At) -> None:
+    found = read_settings({"roster.yaml": ROSTER, "notify.yaml": receiver(f"{CHAT}, results: {text}")}).notify
+
+    assert found.receivers["floor"].results == expected
+
+
+def test_time_of_results_that_is_none_is_a_fault_with_its_line() -> None:
+    assert faults(receiver(f"{CHAT}, results: 8 o'clock")) == [
+        'notify.yaml:3 notify.receivers.floor.results: "o\'clock" is no time of day, write 00:00 to 24:00'
+    ]
+    assert faults(receiver(f"{CHAT}, results: mo 08:00")) == [
+        'notify.yaml:3 notify.receivers.floor.results: "mo" is no weekday, write mon, mon-fri or "sat, sun"'
+    ]
+    [fault] = faults(receiver("alertmanager: {url: http://am}, results: 08:00"))
+    assert fault.endswith("results: is not for an Alertmanager: say it in its own configuration")
+
+
+def test_time_of_results_is_that_of_the_zone_through_a_change_of_its_clock() -> None:
+    """Berlin: 02:00 becomes 03:00 on 2026-03-29; 02:30 is read with the offset before, so at 03:30."""
+    saturday_ms = int(datetime(2026, 3, 28, 12, tzinfo=UTC).timestamp() * 1000)
+
+    at_ms = At(150).after_ms(saturday_ms, "Europe/Berlin")
+
+    assert at_ms == int(datetime(2026, 3, 29, 1, 30, tzinfo=UTC).timestamp() * 1000)
+    assert At(150).after_ms(at_ms, "Europe/Berlin") == int(datetime(2026, 3, 30, 0, 30, tzinfo=UTC).timestamp() * 1000)

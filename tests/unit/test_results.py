@@ -132,7 +132,7 @@ def test_result_carries_what_was_asked_for_and_comes_back_from_json():
         b'"window":"business-day","window_from_ms":1772406000000,"window_to_ms":1772492400000,"as_of_ms":7,'
         b'"outcome":"missed","severity":"warning","reason":"below-bound","kpi":"calls","direction":"at_least",'
         b'"low":50.0,"high":null,"value":49,"numerator":49,"denominator":null,"basis":"shift","bound_from":null,"team":"north",'
-        b'"display_name":"Anna Berg","owner":"floor lead"}'
+        b'"display_name":"Anna Berg","owner":"floor lead","was":null}'
     )
     assert decode_result(encode_result(each)) == each
     assert result_key(each) == b"calls/acme/agent:anna/business-day/1772406000000"

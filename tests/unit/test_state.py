@@ -96,3 +96,47 @@ def test_unreadable_record_is_reported_because_faust_swallows_it():
         )
 
     assert [type(error) for error in failures] == [msgspec.ValidationError]
+
+
+def test_parts_of_a_key_are_its_live_events_the_newest_panes_first():
+    shard = Shards(PartitionSettings("w")).shard(0)
+    for number, (start_ms, retracts) in enumerate(((300_000, False), (600_000, False), (600_000, True))):
+        event = SimpleNamespace(
+            key="acme/agent:ann",
+            start_ms=start_ms,
+            identity=f"acme/pbx/call/{number}",
+            rank=rank_of(1, 0, 1),
+            contribution=() if retracts else (CALLS, 1),
+            retracts=retracts,
+            moved_from=None,
+        )
+        shard.partition.accept(event, number)
+
+    newest_first = [("acme/pbx/call/1", 600_000, (CALLS, 1)), ("acme/pbx/call/0", 300_000, (CALLS, 1))]
+    assert list(shard.parts("acme/agent:ann", [300_000, 600_000])) == newest_first
+    for pane in shard.partition.live_panes():
+        pane.seal()
+    assert list(shard.parts("acme/agent:ann", [300_000, 600_000])) == newest_first
+    assert all(pane.sealed for pane in shard.partition.live_panes()), "a look opens no pane"
+    assert list(shard.parts("acme/agent:bob", [300_000])) == []
+
+
+def test_no_more_events_are_looked_at_than_one_look_bears_and_panes_are_taken_whole(monkeypatch):
+    monkeypatch.setattr("kpistream.stream.state.LOOKED_AT", 3)
+    shard = Shards(PartitionSettings("w")).shard(0)
+    for number in range(8):
+        start_ms = 300_000 * (1 + number // 2)
+        event = SimpleNamespace(
+            key="acme/agent:ann",
+            start_ms=start_ms,
+            identity=f"acme/pbx/call/{number}",
+            rank=rank_of(1, 0, 1),
+            contribution=(CALLS, 1),
+            retracts=False,
+            moved_from=None,
+        )
+        shard.partition.accept(event, number)
+
+    found = list(shard.parts("acme/agent:ann", [300_000, 600_000, 900_000, 1_200_000]))
+
+    assert [part.name[-1] for part in found] == ["6", "7", "4", "5"]

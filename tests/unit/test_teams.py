@@ -162,3 +162,27 @@ def test_alert_of_a_team_whose_target_left_the_settings_is_suspended_at_the_next
         Why.NOT_COVERED,
     )
     assert sums.look(now_ms + 2)[1] == []
+
+
+def test_parts_of_a_team_are_its_agents_as_the_roster_had_them_at_each_pane() -> None:
+    sums = TeamSums(read_settings({"roster.yaml": MOVES}), PANE)
+    start_ms = 1_772_625_600_000
+    for agent, at_ms, calls in (("ada", start_ms, 2), ("ada", start_ms + PANE, 3), ("bob", start_ms, 5)):
+        put(sums, agent, at_ms, 1, {CALLS: calls})
+    put(sums, "zoe", start_ms, 1, {CALLS: 7})
+    starts = [start_ms, start_ms + PANE]
+
+    assert sorted(sums.parts("acme/team:north", starts)) == [
+        ("agent:ada", None, (CALLS, 5)),
+        ("agent:bob", None, (CALLS, 5)),
+    ]
+    assert sorted(part.name for part in sums.parts("acme/tenant", starts)) == ["agent:ada", "agent:bob", "agent:zoe"]
+    assert list(sums.parts("other/tenant", starts)) == []
+
+
+MOVES = """
+tenants:
+  acme:
+    teams: {north: {}, south: {}}
+    people: {ada: {team: north}, bob: {team: north}, zoe: {team: south}}
+"""

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from kpistream.core import measures as m
+from kpistream.core.acks import Ack
 from kpistream.core.alerts import State, Transition
 from kpistream.core.currencies import NUMERIC
 from kpistream.core.measures import scale_code
@@ -424,3 +425,51 @@ def test_alerts_are_written_at_once_and_once():
     assert len(lines.put_transition(transition())) == 1
     assert lines.put_transition(transition()) == []
     assert lines.put_transition(transition(scope="agent:bo", alert_id="other")) == []
+
+
+# ---- what people said
+
+
+def ack(at_ms: int = NOON_MS, **said: object) -> Ack:
+    return Ack(target="connect", tenant="acme", scope="agent:ana", by="eva", at_ms=at_ms, **said)
+
+
+def test_alert_that_somebody_has_seen_says_so_on_the_screen():
+    view = view_of(reading())
+    view.note(transition())
+    view.put_transition(transition())
+    view.put_ack(ack(acked=1))
+    assert "target >= 30.0 %  [acknowledged by eva]" in text(view)
+
+    view.put_ack(ack(acked=1, snoozed_until_ms=NOON_MS + 5_400_000))
+    assert "  [snoozed until 13:30, acknowledged by eva]" in text(view)
+    assert "  [acknowledged by eva]" in text(view, now_ms=NOON_MS + 5_400_000), "the snooze has passed"
+
+
+def test_graver_alert_is_still_the_one_that_was_acknowledged_and_one_that_fires_anew_is_not():
+    view = View()
+    graver = transition(3, NOON_MS + 2, from_state=State.FIRING)
+    for each in (transition(2, NOON_MS), graver):
+        view.note(each)
+    view.put_transition(graver)
+    view.put_ack(ack(acked=2))
+    assert view.said(graver, NOON_MS) == (ack(acked=2), ("acknowledged",))
+
+    over, anew = transition(4, NOON_MS + 3, to_state=State.OK, from_state=State.FIRING), transition(5, NOON_MS + 4)
+    for each in (over, anew):
+        view.note(each)
+        view.put_transition(each)
+        assert view.said(each, NOON_MS) is None
+    assert view.said(graver, NOON_MS) is None, "others have followed"
+
+
+def test_lines_say_what_people_say_of_what_is_not_over():
+    lines = PlainLines(View(), "Europe/Berlin")
+    assert lines.put_ack(ack(acked=1), NOON_MS) == [], "of an alert that is not shown"
+    lines.put_transition(transition())
+    assert lines.put_ack(ack(NOON_MS + 60_000, muted=True), NOON_MS) == [
+        "12:01:00 muted by eva: Ana Ruiz: connect share 25.0 % (n 60), target >= 30.0 %, business day"
+    ]
+    assert lines.put_ack(ack(), NOON_MS) == [], "nothing holds any more"
+    lines.put_transition(transition(2, to_state=State.OK))
+    assert lines.put_ack(ack(muted=True), NOON_MS) == []

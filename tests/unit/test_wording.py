@@ -9,6 +9,7 @@ from babel.messages.extract import extract
 from babel.messages.pofile import read_po
 
 from kpistream.core.alerts import State
+from kpistream.core.contributing import Contributor
 from kpistream.core.errands import Entry, Kind, Message
 from kpistream.core.receivers import LOCALES
 from kpistream.core.targets import Direction, Severity, Why
@@ -133,6 +134,43 @@ def test_message_of_many_has_a_line_and_a_command_for_each() -> None:
     assert len(text.body.splitlines()) == 14
     assert write(message(*entries[:3]), CHINESE).subject == "3条告警（团队north）"
     assert write(message(*entries[:3]), ENGLISH).body.count("Evidence:") == 3
+
+
+CALLS = (
+    Contributor("acme/pbx/call/call-7", NOON_MS - 600_000, 0, 1),
+    Contributor("acme/pbx/call/call\n9", NOON_MS - 900_000, 0, 1),
+)
+
+
+def test_events_behind_an_alert_have_a_line_each_and_the_command_that_opens_them() -> None:
+    text = read(ENGLISH, contributors=CALLS)
+
+    shown = text.body.splitlines()
+    begin = shown.index("Most to do with it:")
+    assert shown[begin + 1 : begin + 4] == [
+        "  pbx/call/call-7, 12:50",
+        "  pbx/call/call 9, 12:45",
+        "Open them: kpistream alerts events connects/acme/agent:anna/1",
+    ]
+    assert "主要相关：\n  pbx/call/call-7, 18:50" in read(CHINESE, contributors=CALLS).body
+
+
+def test_value_of_an_event_is_told_where_it_has_one_of_its_own() -> None:
+    talk = {"kpi": "average_talk_time", "value": 500_000.0, "low": 60_000.0, "high": 300_000.0}
+    long = Contributor("acme/pbx/call/long", NOON_MS, 754_000, 1)
+    deal = Contributor("acme/crm/deal/d", NOON_MS, 12_300, None)
+
+    assert "  pbx/call/long, 13:00: 12 min 34 s" in read(ENGLISH, contributors=(long,), **talk).body
+    assert "  crm/deal/d, 13:00: 12,300" in read(ENGLISH, contributors=(deal,), kpi="revenue").body
+
+
+def test_team_is_told_its_agents_and_where_to_look_them_up() -> None:
+    bob = Contributor("agent:bob", None, 20, 100)
+
+    body = read(ENGLISH, scope="team:north", contributors=(bob,)).body
+
+    assert "Most to do with it:\n  bob: 20% (20 of 100)\nOpen them: kpistream report agents --tenant acme " in body
+    assert "--from 2026-07-28T22:00:00+00:00 --to 2026-07-29T22:00:00+00:00" in body
 
 
 def test_kpi_that_this_version_does_not_know_has_words_too() -> None:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from kpistream.core.alerts import Subject
+from kpistream.core.alerts import RESTING, State, Subject, Transition
 
 
 class Said(NamedTuple):
@@ -67,6 +67,47 @@ def snoozed(before: Ack | None, subject: Subject, until_ms: int, said: Said) -> 
 def muted(before: Ack | None, subject: Subject, on: bool, said: Said) -> Ack:
     """Nothing is told for as long as it is on."""
     return msgspec.structs.replace(_said(before, subject, said), muted=on)
+
+
+def still_said(ack: Ack | None, fired: int, now_ms: int) -> tuple[str, ...]:
+    """What still holds of what people said of an alert that fires since a sequence: muted, snoozed, closed or seen."""
+    if ack is None:
+        return ()
+    found = []
+    if ack.muted:
+        found.append("muted")
+    if ack.snoozed_until_ms > now_ms:
+        found.append("snoozed")
+    if ack.closed >= fired:
+        found.append("closed")
+    elif ack.acked >= fired:
+        found.append("acknowledged")
+    return tuple(found)
+
+
+class Firing:
+    """With which sequence each alert began to fire, the last time that it did, out of the log in its order."""
+
+    def __init__(self) -> None:
+        self._fired: dict[Subject, int] = {}
+        self._last: dict[Subject, tuple[int, State]] = {}
+        """Sequence and state, of an alert that rests the state before."""
+
+    def note(self, transition: Transition) -> None:
+        """The next record; one whose sequence is known changes nothing."""
+        subject = Subject(transition.target, transition.tenant, transition.scope)
+        known, was = self._last.get(subject, (0, State.OK))
+        if transition.sequence <= known:
+            return
+        if transition.to_state is State.FIRING and was not in (State.FIRING, State.RECOVERING):
+            self._fired[subject] = transition.sequence
+        resting = transition.to_state in RESTING.values()
+        self._last[subject] = transition.sequence, transition.before if resting else transition.to_state
+
+    def since(self, transition: Transition) -> int:
+        """With which sequence the alert of a transition began to fire; its own when the log does not say."""
+        subject = Subject(transition.target, transition.tenant, transition.scope)
+        return self._fired.get(subject) or transition.sequence
 
 
 encode_ack: Final = msgspec.json.Encoder().encode

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from kpistream.core.alerts import RESTING, TABLE, Next, State
+from kpistream.core.contributing import CONTRIBUTORS_A_LOOK, LOOKED_AT, MOST, SUMS_LOOKED_AT
 from kpistream.core.results import Outcome
 from kpistream.core.targets import Severity, Verdict, Why
 
@@ -77,6 +78,24 @@ _OUTCOMES: Final[dict[Outcome, str]] = {
     Outcome.MISSED: "it did not",
     Outcome.TOO_LITTLE: "no case, or fewer than `minimum_sample`",
 }
+_CONTRIBUTORS: Final = f"""## Contributors
+
+A transition to `pending` or `firing` that the number calls for names up to {MOST} `contributors`: the events that have
+most to do with it, each with the start of its pane and what it adds to numerator and denominator. They are looked for
+among the newest {LOOKED_AT} events of the window, about, and for {CONTRIBUTORS_A_LOOK} alerts that begin in one look.
+Of weeks and longer they come out of history. Events of one pane are in the order of their ids.
+
+| target on | missed from below | missed from above |
+| --- | --- | --- |
+| a share | newest cases that did not count | newest cases that counted |
+| a mean | lowest values below the bound | highest values above the bound |
+| a count | newest events that counted | those that count most, the newest of equals |
+
+Alerts of teams and tenants name agents: those that lack most to their own cases at the bound (an agent with 20 of 100
+comes before one with 0 of 3), or of a count those with the least, or most. Of more than {SUMS_LOOKED_AT} panes of
+agents the newest count. `kpistream alerts events ID` shows the events in full from history;
+`kpi_alerts.contributors` has their identities, `tenant/source/kind/event_id`.
+"""
 _TABLE: Final = """## Transitions
 
 Two states in a cell: the first while the hold time (`hold` of a miss, `recover_hold` of a recovery) still runs, the
@@ -104,6 +123,7 @@ def alerts_page() -> str:
             "```mermaid\n" + "\n".join(_diagram()) + "\n```\n",
             *_listed("Reasons", Why, _REASONS),
             *_listed("Severities", Severity, _SEVERITIES),
+            _CONTRIBUTORS,
             _RESULTS,
             *_listed("Outcomes", Outcome, _OUTCOMES),
         ]

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from kpistream.core.contributing import MISSED, Contributor
 from kpistream.core.kpis import BY_NAME, definition
 from kpistream.core.targets import Direction, Judgement, Severity, Target, Verdict, Why
 from kpistream.core.windows import LIVE_WINDOWS, Window
@@ -97,6 +98,18 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """Start of the pane from which on most speaks against the target, an estimate; None where nobody has looked."""
     bound_from: str | None = None
     """Where the bound comes from, when it is not the target's own as it is: `tier new, week 3 of the ramp (60 %)`."""
+    contributors: tuple[Contributor, ...] = ()
+    """The events, or agents of a team, that have most to do with it; none where nobody has looked."""
+
+    @property
+    def begins(self) -> bool:
+        """True when it begins, or fires on, because the number misses its target: then contributors are named."""
+        return self.to_state in (State.PENDING, State.FIRING) and self.reason in MISSED
+
+    @property
+    def contributor_names(self) -> list[str]:
+        """Identities of these events, or scopes of these agents."""
+        return [each.name for each in self.contributors]
 
 
 _HOLDING: Final = "holding"

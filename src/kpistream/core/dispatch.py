@@ -15,10 +15,10 @@ from kpistream.core.composing import NEVER_MS, Look, compose, message_of, quiet_
 from kpistream.core.errands import (
     GIVE_UP_ATTEMPTS,
     GIVE_UP_MS,
+    AlertRecord,
     Entry,
     Errand,
     Message,
-    Record,
     Sent,
     Silence,
     cause_key,
@@ -58,7 +58,7 @@ class _Way(NamedTuple):
 class Dispatcher:
     """All receivers of an installation."""
 
-    def __init__(self, settings: Notify, records: Iterable[Record] = (), acks: Iterable[Ack] = ()) -> None:
+    def __init__(self, settings: Notify, records: Iterable[AlertRecord] = (), acks: Iterable[Ack] = ()) -> None:
         self.silenced: list[Silenced] = []
         """Who takes them away clears them."""
         self._settings = settings
@@ -72,10 +72,12 @@ class Dispatcher:
         self._sent: dict[str, Sent] = {name: Sent(name) for name in settings.receivers}
         self._acks = {ack.key: ack for ack in acks}
         self._holding = Holding(settings.inhibitions)
-        self._changed: dict[str, Record | None] = {}
+        self._changed: dict[str, AlertRecord | None] = {}
         self._look_ms: dict[str, int] = {}
         """Before which nothing can be due, by receiver."""
         self._escalate_ms = 0
+        self._gone: list[Errand] = []
+        """Of receivers that have left the settings, until they are handed on."""
         for record in records:
             self._load(record)
 
@@ -95,6 +97,22 @@ class Dispatcher:
             errand = self._errands[name].get(subject)
             offer = offered(self._settings.receivers[name], errand, transition, now_ms)
             self._follow(name, offer, errand)
+
+    def reroute(self, now_ms: int) -> None:
+        """Once, before anything is taken: what fires or waited for a receiver that is gone, by the routes of now.
+
+        Whoever they name is told, unless it knows of the alert. With the settings of before that changes nothing.
+        """
+        gone, self._gone = self._gone, []
+        found = [transition for errand in gone for transition in errand.waiting]
+        known = [*gone, *(errand for errands in self._errands.values() for errand in errands.values())]
+        found += [errand.last for errand in known if errand.fires]
+        for transition in found:
+            for name in sorted({name for route in self._settings.routes_of(transition) for name in route.to}):
+                errand = self._errands[name].get(subject_key(transition))
+                if errand is None or errand.last.sequence < transition.sequence:
+                    offer = offered(self._settings.receivers[name], errand, transition, now_ms)
+                    self._follow(name, offer, errand)
 
     def ack(self, ack: Ack) -> None:
         """What somebody said of an alert."""
@@ -195,13 +213,15 @@ class Dispatcher:
 
     # ---- state
 
-    def _load(self, record: Record) -> None:
+    def _load(self, record: AlertRecord) -> None:
         if isinstance(record, Transition):
             self._holding.note(record)
         elif record.receiver not in self._errands:
             self._changed[record.key] = None
-            for transition in record.waiting if isinstance(record, Errand) else ():
-                self._silence(record.receiver, transition, Silence.RECEIVER_GONE)
+            if isinstance(record, Errand):
+                self._gone.append(record)
+                for transition in record.waiting:
+                    self._silence(record.receiver, transition, Silence.RECEIVER_GONE)
         elif isinstance(record, Sent):
             self._sent[record.receiver] = record
         else:

@@ -12,6 +12,7 @@ import msgspec
 
 from kpistream.core.alerts import State, Transition
 from kpistream.core.receivers import HOUR_MS, MINUTE_MS, SECOND_MS
+from kpistream.core.result_records import RESULTS_KEY, ResultList, ResultsTold
 
 _FIRST_RETRY_MS: Final = 5 * SECOND_MS
 _LONGEST_RETRY_MS: Final = 30 * MINUTE_MS
@@ -57,6 +58,8 @@ class Kind(StrEnum):
     DIGEST = "digest"
     """Everything that waited for quiet hours or a rate limit to pass."""
     ESCALATION = "escalation"
+    RESULTS = "results"
+    """How targets closed."""
 
 
 class Sealed(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -157,6 +160,8 @@ class Message(NamedTuple):
     made_ms: int
     attempt: int
     entries: tuple[Entry, ...]
+    results: ResultList | None = None
+    """Instead of entries."""
 
 
 def subject_key(transition: Transition) -> str:
@@ -182,11 +187,13 @@ def retry_after_ms(id_: str, attempt: int) -> int:
     return plain * 3 // 4 + plain * int.from_bytes(digest, "big") // (2 * 65_536)
 
 
-Record = Errand | Sent | Transition
+AlertRecord = Errand | Sent | Transition
+Record = AlertRecord | ResultsTold
 """What is durable. A transition: an alert that silences others, for as long as it does."""
 encode: Final = msgspec.json.Encoder().encode
 _errand: Final = msgspec.json.Decoder(Errand).decode
 _sent: Final = msgspec.json.Decoder(Sent).decode
+_results: Final = msgspec.json.Decoder(ResultsTold).decode
 _cause: Final = msgspec.json.Decoder(Transition).decode
 
 
@@ -199,4 +206,6 @@ def decode(key: str, value: bytes) -> Record:
     """The record under a key; raises `msgspec.DecodeError` when it is none."""
     if key.startswith("receiver/"):
         return _sent(value)
+    if key.startswith(RESULTS_KEY):
+        return _results(value)
     return _cause(value) if key.startswith("cause/") else _errand(value)

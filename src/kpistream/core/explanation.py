@@ -6,12 +6,14 @@ cannot differ in what they say. An alert that rests, or of which nothing is know
 
 import math
 import shlex
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 
 from kpistream.core.alerts import State, Transition
+from kpistream.core.contributing import Contributor
 from kpistream.core.kpis import BY_NAME, definition
 from kpistream.core.targets import Direction, Severity, Why
 from kpistream.core.windows import BUSINESS_DAY
@@ -120,6 +122,10 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     resumes: State | None
     """The state that a resting alert goes on with; None for one that does not rest."""
     next: Next
+    contributors: tuple[Contributor, ...]
+    """Events, or agents of a team, that have most to do with it."""
+    open_command: str | None
+    """What to type to see them in full; None where there are none."""
     ack_command: str | None
     """What to type to acknowledge; None where there is nothing to acknowledge."""
 
@@ -147,6 +153,7 @@ _SAME: Final = (
     "at_ms",
     "expected",
     "basis",
+    "contributors",
 )
 """Fields that are the transition's own."""
 
@@ -170,6 +177,7 @@ def explained(transition: Transition) -> Explanation:
         state=state,
         resumes=transition.before if resting else None,
         next=Next.NOTHING if transition.reason is Why.NOT_COVERED else _NEXT[state],
+        open_command=open_command(transition),
         ack_command=ack_command(transition.alert_id) if state in (State.FIRING, State.RECOVERING) else None,
     )
 
@@ -201,6 +209,31 @@ def chance_days(transition: Transition) -> int | None:
 def ack_command(alert_id: str) -> str:
     """The command that acknowledges an alert, ready for a shell."""
     return f'kpistream alerts ack {shlex.quote(alert_id)} --note "..."'
+
+
+def value_of(kpi: str, part: Contributor) -> float | int | None:
+    """The KPI of a contributor alone; None where it has none: a deal of a share of calls, a KPI that is unknown."""
+    known = BY_NAME.get(kpi)
+    if part.denominator is None:
+        return part.numerator
+    if known is None or not part.denominator:
+        return None
+    return known.times * part.numerator / (known.over * part.denominator)
+
+
+def open_command(transition: Transition) -> str | None:
+    """The command that shows the contributors in full, ready for a shell."""
+    if not transition.contributors:
+        return None
+    if transition.contributors[0].from_ms is not None:
+        return f"kpistream alerts events {shlex.quote(transition.alert_id)}"
+    begin, end = (utc(at_ms) for at_ms in (transition.window_from_ms, transition.window_to_ms))
+    return f"kpistream report agents --tenant {shlex.quote(transition.tenant)} --from {begin} --to {end}"
+
+
+def utc(at_ms: int) -> str:
+    """An instant as RFC 3339, to the second."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds")
 
 
 def _alarm_days(transition: Transition) -> int | None:

@@ -15,6 +15,7 @@ import msgspec
 
 from kpistream.core import measures as m
 from kpistream.core.catalogue import BY_NAME, KPIS, Better, Kpi
+from kpistream.core.currencies import NUMERIC
 from kpistream.core.measures import name_of
 
 __all__ = [
@@ -231,6 +232,36 @@ def _plan_of(kpi: Kpi, limits: Limits) -> _Plan:
 @lru_cache(maxsize=64)
 def _plan_of_all(limits: Limits) -> _Plan:
     return _Plan(KPIS, limits)
+
+
+def _offset(member: str) -> int:
+    """Where a currency or a scale is in its families."""
+    if member in NUMERIC:
+        return NUMERIC[member]
+    low, _, high = member.partition("-")
+    return m.scale_code(int(low), int(high))
+
+
+class Weights(NamedTuple):
+    """What each measure adds to a KPI's numerator and denominator; None: it has none."""
+
+    above: Mapping[int, int]
+    below: Mapping[int, int] | None
+
+
+@lru_cache(maxsize=1024)
+def weights(kpi: Kpi, limits: Limits = DEFAULT_LIMITS, member: str | None = None) -> Weights:
+    """The KPI as weights of measures, for its member where there is one for each: for sums over many parts."""
+
+    def of(formula: str) -> dict[int, int]:
+        if formula in _FAMILIES:
+            return {} if member is None else {_FAMILIES[formula].first + _offset(member): 1}
+        found: dict[int, int] = {}
+        for sign, number in _numbers(formula, limits):
+            found[number] = found.get(number, 0) + sign
+        return found
+
+    return Weights(of(kpi.numerator), None if kpi.denominator is None else of(kpi.denominator))
 
 
 def evaluate(kpi: Kpi, tally: Mapping[int, int], limits: Limits = DEFAULT_LIMITS) -> Value | Family:

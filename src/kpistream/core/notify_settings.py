@@ -21,6 +21,7 @@ from kpistream.core.receivers import (
     MINUTE_MS,
     SECOND_MS,
     SOURCE_OUTAGE,
+    At,
     Escalation,
     Inhibition,
     Match,
@@ -31,7 +32,7 @@ from kpistream.core.receivers import (
     Route,
 )
 from kpistream.core.roster import Roster
-from kpistream.core.schedule_values import hours_of, local_spans, weekday_numbers
+from kpistream.core.schedule_values import hours_of, local_spans, time_min, weekday_numbers
 from kpistream.core.settings_values import duration_ms, identifier, zone_name
 from kpistream.core.targets import Severity, Target
 from kpistream.core.yaml_nodes import Node, Section, near
@@ -74,6 +75,15 @@ def rate(text: str) -> Rate:
     if found is None or int(found[1]) < 1:
         raise ValueError(f'"{text}" is no rate, write 20 an hour')
     return Rate(int(found[1]), _PER_MS[found[2]])
+
+
+def results_at(text: str) -> At:
+    """`08:00`, `mon 08:00`, `mon-fri 08:00`, or `never`."""
+    if text == "never":
+        return At(0, frozenset())
+    days, _, time = text.strip().rpartition(" ")
+    minute = time_min(time)
+    return At(minute, frozenset(weekday_numbers(days))) if days else At(minute)
 
 
 def locale_name(text: str) -> str:
@@ -133,13 +143,14 @@ class _Reading:
             _quiet(section),
             section.read("at_most", rate),
             timeout_ms or 10 * SECOND_MS,
+            section.read("results", results_at),
         )
         section.finish()
         if channel is None:
             return
         receiver = Receiver(name, channel, *found)
         if receiver.keeps_state:
-            for key in ("quiet", "at_most", "resolved", "also"):
+            for key in ("quiet", "at_most", "resolved", "also", "results"):
                 if key in section:
                     section.fault("is not for an Alertmanager: say it in its own configuration", key)
         self._receivers[name] = receiver

@@ -116,6 +116,11 @@ def unpack_all(packed_array: bytes) -> list[Entry]:
     ]
 
 
+def contributions_of(packed_array: bytes) -> list[tuple[str, Contribution]]:
+    """Identity and contribution of each of the packed entries, without tombstones: a third of the cost of all."""
+    return [(found[0], found[5]) for found in _decode_all(packed_array) if not found[4]]
+
+
 class Pane:
     """The entries of one place. Only `join` changes it."""
 

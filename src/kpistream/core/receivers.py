@@ -5,10 +5,12 @@ What holds for a transition is a function of its fields alone, so that a restart
 """
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Final, NamedTuple
 
 from kpistream.core.alerts import State, Transition
 from kpistream.core.patterns import NO_WEEK, Hours
+from kpistream.core.results import Result
 from kpistream.core.spans import clip, union
 from kpistream.core.targets import Severity
 from kpistream.core.windows import business_date, local_ms
@@ -86,11 +88,40 @@ class Quiet(NamedTuple):
 
     def ends_ms(self, now_ms: int, zone: str) -> int | None:
         """When the quiet hours end that hold now; None when none do. At most a week later."""
-        first = business_date(now_ms, zone).toordinal()
-        days = [type(business_date(now_ms, zone)).fromordinal(first + n) for n in range(-1, 9)]
+        days = _days_around(now_ms, zone, 10)
         spans = union(span for day in days for span in self.week[day.weekday()].spans(day, zone))
         found = clip(spans, now_ms, local_ms(days[-1], zone, 0))
         return found[0].to_ms if found and found[0].from_ms == now_ms else None
+
+    def next_end_ms(self, after_ms: int, zone: str) -> int | None:
+        """When quiet hours end next after an instant; None when they never do, or there are none."""
+        days = _days_around(after_ms, zone, 15)
+        spans = union(span for day in days for span in self.week[day.weekday()].spans(day, zone))
+        last_ms = local_ms(days[-1], zone, 0)
+        return next((span.to_ms for span in spans if after_ms < span.to_ms < last_ms), None)
+
+
+ALL_WEEK: Final = frozenset(range(7))
+
+
+class At(NamedTuple):
+    """A time of day on some weekdays, 0 for Monday."""
+
+    minute: int
+    weekdays: frozenset[int] = ALL_WEEK
+    """Empty: never."""
+
+    def after_ms(self, after_ms: int, zone: str) -> int | None:
+        """The next such time after an instant."""
+        days = [day for day in _days_around(after_ms, zone, 9) if day.weekday() in self.weekdays]
+        times = (local_ms(day, zone, self.minute) for day in days)
+        return next((at_ms for at_ms in times if at_ms > after_ms), None)
+
+
+def _days_around(at_ms: int, zone: str, count: int) -> list[date]:
+    """So many dates of a zone in a row, from the one before an instant's."""
+    first = business_date(at_ms, zone).toordinal() - 1
+    return [date.fromordinal(first + n) for n in range(count)]
 
 
 class Rate(NamedTuple):
@@ -114,6 +145,8 @@ class Receiver(NamedTuple):
     quiet: Quiet | None = None
     rate: Rate | None = None
     timeout_ms: int = 10 * SECOND_MS
+    results: At | None = None
+    """When it is told of results; None: after its quiet hours, and not at all without any."""
 
     @property
     def keeps_state(self) -> bool:
@@ -133,8 +166,8 @@ class Match(NamedTuple):
     """Kinds: `agent`, `team`, `tenant`, `source`."""
     agent: frozenset[str] = frozenset()
 
-    def takes(self, transition: Transition) -> bool:
-        """True when the transition is meant."""
+    def takes(self, transition: Transition | Result) -> bool:
+        """True when the transition, or the result, is meant."""
         kind, _, name = transition.scope.partition(":")
         found = (
             transition.tenant,
@@ -204,8 +237,8 @@ class Notify(NamedTuple):
     routes: tuple[Route, ...] = ()
     inhibitions: tuple[Inhibition, ...] = (SOURCE_OUTAGE,)
 
-    def routes_of(self, transition: Transition) -> tuple[Route, ...]:
-        """The routes that hold for a transition: the first that matches, and further ones while they go on."""
+    def routes_of(self, transition: Transition | Result) -> tuple[Route, ...]:
+        """The routes that hold for one of these: the first that matches, and further ones while they go on."""
         out: list[Route] = []
         for route in self.routes:
             if route.match.takes(transition):

@@ -70,6 +70,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     team: str | None = None
     display_name: str | None = None
     owner: str | None = None
+    was: Outcome | None = None
+    """Of a correction: how it had closed before."""
 
 
 def asks_for_plan(target: Target, tally: Mapping[int, int]) -> bool:
@@ -119,6 +121,7 @@ def corrected(told: Result, judgement: Judgement, as_of_ms: int) -> Result:
     return msgspec.structs.replace(
         told,
         as_of_ms=max(as_of_ms, told.as_of_ms + 1),
+        was=told.outcome,
         outcome=_OUTCOMES[judgement.verdict],
         severity=judgement.severity if missed else Severity.WARNING,
         reason=judgement.reason,
@@ -173,8 +176,8 @@ def result(held: Held | Target, judgement: Judgement, about: About, window: Wind
 
 
 def same(one: Result, other: Result) -> bool:
-    """True when two results say the same, whenever they were computed."""
-    return msgspec.structs.replace(one, as_of_ms=other.as_of_ms) == other
+    """True when two results say the same, whenever they were computed, and whatever was said before."""
+    return msgspec.structs.replace(one, as_of_ms=other.as_of_ms, was=other.was) == other
 
 
 def result_key(each: Result) -> bytes:

@@ -10,7 +10,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from kpistream.core.alerts import Transition
-from kpistream.core.measures import BY_NAME, Tally
+from kpistream.core.contributing import Part
+from kpistream.core.measures import BY_NAME, Tally, difference
 from kpistream.core.placing import Place
 from kpistream.core.results import Result
 from kpistream.core.rows import PaneRow
@@ -252,6 +253,19 @@ def facts_of(store: Store, scope: str, span: Span) -> list[dict[str, Any]]:
     columns = ", ".join(f"toUnixTimestamp64Milli({name})" if name in instants else f"`{name}`" for name in names)
     sql = f"SELECT {columns} FROM {tables.FACTS} FINAL {where} ORDER BY occurred_at, source, event_id"
     return [dict(zip(names, row, strict=True)) for row in store.query(sql, {**parameters, "scope": scope})]
+
+
+def parts_of(store: Store, scope: str, span: Span, limit: int) -> list[Part]:
+    """What the newest events of one scope add, the newest panes first, at most so many."""
+    where, parameters = _where(span, ["retracted = 0", "scope = {scope:String}"])
+    identity = "concat(tenant, '/', source, '/', kind, '/', event_id)"
+    columns = ", ".join(tables.MEASURE_COLUMNS)
+    sql = (
+        f"SELECT {identity}, {_START} AS start_ms, {columns} FROM {tables.FACTS} FINAL {where} "
+        "ORDER BY start_ms DESC, source, kind, event_id LIMIT {limit:UInt32}"
+    )
+    rows = store.query(sql, {**parameters, "scope": scope, "limit": limit})
+    return [Part(row[0], int(row[1]), difference(tally_of(row[2:]), {})) for row in rows]
 
 
 def tally_of(values: Sequence[int | Mapping[str, int]]) -> Tally:

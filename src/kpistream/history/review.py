@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from kpistream.core.alerts import Subject, Transition, alert_key, decode_transition, encode_transition
+from kpistream.core.contributing import CONTRIBUTORS_A_LOOK
 from kpistream.core.results import Result, encode_result, result_key, same
 from kpistream.core.roster import Tenant
 from kpistream.core.settings import Settings
@@ -273,7 +274,9 @@ class Review:
         looked: set[Subject] = set()
         for subject, look in self._reviewing.looks(store, name, tenant, heard, now_ms):
             looked.add(subject)
-            out += self._book.stepped(subject, look, now_ms)
+            for each in self._book.stepped(subject, look, now_ms):
+                few = sum(bool(known.contributors) for known in out) < CONTRIBUTORS_A_LOOK
+                out.append(self._reviewing.explained(store, each, look.target) if few else each)
         return out + self._book.not_looked_at(tenant.tenant, name, looked, now_ms), []
 
     def _closing(self, due: list[str], now_ms: int) -> Callable[[], list[Piece]]:

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from kpistream.core.alerts import Look, Subject
-from kpistream.core.measures import Tally
+import msgspec
+
+from kpistream.core.alerts import Look, Subject, Transition
+from kpistream.core.contributing import LOOKED_AT, Part, contributors
+from kpistream.core.measures import Tally, difference
 from kpistream.core.pace import pace
 from kpistream.core.periods import Period, periods
 from kpistream.core.readings import About
@@ -189,20 +192,47 @@ class Reviewing:
     def _sums(self, store: Store, tenant: Tenant, window: Window) -> dict[str, Tally]:
         """Sums of agents, teams and the tenant; a pane counts for the team that its agent was in then."""
         out: dict[str, Tally] = {}
+        for scope, team, tally in self._placed(store, tenant, window):
+            if scope.startswith(_AGENT):
+                _fold(out, scope, tally)
+            _fold(out, TENANT_SCOPE, tally)
+            _fold(out, team, tally)
+        return out
+
+    def _placed(self, store: Store, tenant: Tenant, window: Window) -> Iterator[tuple[str, str, Tally]]:
+        """Sums of who has any, with the team (its scope) that they count for: of who changes teams several."""
         moves = _moves(tenant, window)
         roster, span = self.settings.roster, Span(*window, tenant.tenant)
         for each in queries.sums_by_scope(store, span):
-            if each.scope.startswith(_AGENT):
-                _fold(out, each.scope, each.tally)
-            _fold(out, TENANT_SCOPE, each.tally)
             if each.scope not in moves:
-                _fold(out, team_scope(roster.team_of_scope(tenant.tenant, each.scope, window.from_ms)), each.tally)
+                yield (
+                    each.scope,
+                    team_scope(roster.team_of_scope(tenant.tenant, each.scope, window.from_ms)),
+                    each.tally,
+                )
         edges = sorted({window.from_ms, *(edge_ms for found in moves.values() for edge_ms in found)})
         for each in queries.sums_between(store, span, list(moves), edges) if moves else ():
             assert isinstance(each.group, int)
             team = roster.team_of_scope(tenant.tenant, each.scope, edges[each.group - 1])
-            _fold(out, team_scope(team), each.tally)
-        return out
+            yield each.scope, team_scope(team), each.tally
+
+    def explained(self, store: Store, transition: Transition, target: Target) -> Transition:
+        """The transition with what has most to do with it, when an alert begins: out of facts, or agents' sums."""
+        if not transition.begins:
+            return transition
+        tenant = self.settings.roster.tenant(transition.tenant)
+        window = Window(transition.window_from_ms, transition.window_to_ms)
+        parts: Iterable[Part]
+        if transition.scope.startswith(_AGENT):
+            parts = queries.parts_of(store, transition.scope, Span(*window, tenant.tenant), LOOKED_AT)
+        else:
+            sums: dict[str, Tally] = {}
+            for scope, team, tally in self._placed(store, tenant, window):
+                if transition.scope in (TENANT_SCOPE, team):
+                    _fold(sums, scope, tally)
+            parts = [Part(scope, None, difference(tally, {})) for scope, tally in sums.items()]
+        found = contributors(target, transition.reason, parts, tenant.limits)
+        return msgspec.structs.replace(transition, contributors=found)
 
     def _about(self, tenant: Tenant, scope: str, window: Window) -> About:
         """Who somebody is at the end of a window, or when they left in it."""

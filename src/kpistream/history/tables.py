@@ -142,7 +142,10 @@ def sums() -> str:
 
 COORDINATES: Final = ("topic", "partition", "offset")
 """Columns that say where in the log a row was read."""
-_FIELDS: Final = {name: f"{name}_ms" for name in ("at", "since", "slip_from", "as_of", "window_from", "window_to")}
+_FIELDS: Final = {
+    "contributors": "contributor_names",
+    **{name: f"{name}_ms" for name in ("at", "since", "slip_from", "as_of", "window_from", "window_to")},
+}
 
 
 def field_of(column: str) -> str:
@@ -182,6 +185,7 @@ ALERT_COLUMNS: Final[dict[str, str]] = {
     "since": f"Nullable({INSTANT})",
     "slip_from": f"Nullable({INSTANT})",
     "bound_from": "Nullable(String)",
+    "contributors": "Array(String)",
     "topic": NAME,
     "partition": "UInt32",
     "offset": "UInt64",

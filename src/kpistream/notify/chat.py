@@ -22,7 +22,7 @@ from kpistream.core.targets import Severity
 from kpistream.notify.delivery import DeliveryFailed, SecretOf
 from kpistream.notify.languages import Language
 from kpistream.notify.one_thread import OneThread
-from kpistream.notify.wording import write
+from kpistream.notify.result_wording import text_of
 
 LIMIT_BYTES: Final = {"slack": 30_000, "teams": 20_000, "dingtalk": 18_000, "feishu": 18_000, "wecom": 2_000}
 """Of the text of a message, below what each service takes."""
@@ -81,10 +81,12 @@ class ChatChannel:
 
     async def send(self, message: Message, now_ms: int) -> None:
         """Deliver. Raises `DeliveryFailed`."""
-        text = write(message, self._language, LIMIT_BYTES[self._settings.service])
+        text = text_of(message, self._language, LIMIT_BYTES[self._settings.service])
         plugin = self._plugin()
         critical = any(entry.transition.severity is Severity.CRITICAL for entry in message.entries)
         kind = NotifyType.FAILURE if critical else NotifyType.WARNING
+        if message.results is not None:
+            kind = NotifyType.INFO
 
         def deliver() -> bool:
             return bool(plugin.notify(body=text.body, title=text.subject, notify_type=kind))

@@ -19,7 +19,7 @@ from kpistream.core.receivers import Mail, Receiver
 from kpistream.notify.delivery import DeliveryFailed, SecretOf
 from kpistream.notify.languages import Language
 from kpistream.notify.one_thread import OneThread
-from kpistream.notify.wording import write
+from kpistream.notify.result_wording import text_of
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class MailChannel:
 
 def mail_of(message: Message, settings: Mail, language: Language) -> EmailMessage:
     """The mail of a message."""
-    text = write(message, language)
+    text = text_of(message, language)
     mail = EmailMessage()
     mail["Subject"] = _one_line(text.subject)
     mail["From"] = settings.sender

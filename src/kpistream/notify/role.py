@@ -26,6 +26,7 @@ from kpistream.core.acks import decode_ack
 from kpistream.core.alerts import decode_transition
 from kpistream.core.errands import Record, decode
 from kpistream.core.receivers import Notify, Receiver
+from kpistream.core.settings import Settings
 from kpistream.errors import ConfigError
 from kpistream.health import Health
 from kpistream.log.publisher import Publisher
@@ -36,6 +37,7 @@ from kpistream.metrics import NotifyMetrics
 from kpistream.notify.assignor import OneMember
 from kpistream.notify.delivery import Channel
 from kpistream.notify.desk import Clocks, Desk, Ports
+from kpistream.notify.result_log import ResultLog
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +54,11 @@ class NotifySettings:
 
     connection: Mapping[str, Any]
     topics: Topics
+    partitions: int
+    """Of the events topic, and of that of the results."""
     group: str
     notify: Notify
+    """Receivers and routes to begin with."""
     session_timeout_ms: int
     publish_timeout_s: float
     stall_timeout_s: float
@@ -74,8 +79,12 @@ class Notifier:
         self._metrics = metrics
         self._health = health
         self._publisher: Publisher | None = None
-        channels = {name: channel_of(receiver) for name, receiver in settings.notify.receivers.items()}
-        self._channels = channels
+        self._notify = settings.notify
+        """Receivers and routes that are in force."""
+        self._next: Notify | None = None
+        """Others, from the next turn on."""
+        self._channel_of = channel_of
+        self._channels = self._made(settings.notify)
         self._clocks = clocks
         self._turn = health.pulse(_TURN, _HINT, settings.stall_timeout_s)
         self._loading = health.pulse(_LOADING, _HINT, math.inf, unready_after_s=0.0)
@@ -84,6 +93,13 @@ class Notifier:
         self._lost = self._joined = False
         self._behind: dict[TopicPartition, int] = {}
         """Ends of partitions as they were at the assignment, while they are not reached."""
+
+    def _made(self, notify: Notify) -> dict[str, Channel]:
+        return {name: self._channel_of(receiver) for name, receiver in notify.receivers.items()}
+
+    def adopt(self, settings: Settings) -> None:
+        """Tell people by other settings, from the next turn on."""
+        self._next = settings.notify
 
     def stop(self) -> None:
         """Let messages under way finish, and let `run` return."""
@@ -121,8 +137,7 @@ class Notifier:
             await self._end_desk(at_once=failure is not None)
             await consumer.stop()
             await acks.stop()
-            for channel in self._channels.values():
-                await channel.close()
+            await self._close_channels()
             ending.rest()
 
     # ---- one turn
@@ -131,6 +146,8 @@ class Notifier:
         if self._lost:
             self._lost = False
             await self._end_desk(at_once=True)
+        if self._next is not None:
+            await self._change()
         if not consumer.assignment():
             if self._joined:
                 self._loading.rest()  # stands by: ready to take over
@@ -153,6 +170,29 @@ class Notifier:
         await desk.look()
         await self._catch_up(consumer, desk)
 
+    async def _change(self) -> None:
+        """Go on by other receivers and routes, if they are others: as a member that takes over does, from the records.
+
+        A message under way has its grace to finish; else it is sent again under its id.
+        """
+        found, self._next = self._next, None
+        before = self._notify
+        if found is None or found == before:
+            return
+        await self._end_desk(at_once=False)
+        await self._close_channels()
+        self._notify, self._channels = found, self._made(found)
+        left = sorted(before.receivers.keys() - found.receivers.keys())
+        for name in left:
+            self._metrics.forget(name)
+        log.info("receivers and routes are others receivers=%s left=%s", len(found.receivers), left)
+        if not found.receivers:
+            log.warning("these settings name no receivers: nobody is told anything")
+
+    async def _close_channels(self) -> None:
+        for channel in self._channels.values():
+            await channel.close()
+
     async def _begin(self, consumer: AIOKafkaConsumer, acks: AIOKafkaConsumer) -> None:
         """Load what was there before, as the member that reads now."""
         self._loading.beat()
@@ -165,8 +205,9 @@ class Notifier:
         self._publisher = publisher
         await publisher.start()  # from here on nobody else writes what is loaded now
         held = await read_on(settings.connection, settings.topics.notifications, {0: 0})
-        ports = Ports(publisher, settings.topics, self._channels, self._clocks, self._metrics)
-        desk = Desk(settings.notify, ports, _latest(settings.topics.notifications, held[0]))
+        results = ResultLog(settings.connection, settings.topics.results, settings.partitions)
+        ports = Ports(publisher, settings.topics, self._channels, self._clocks, self._metrics, results)
+        desk = Desk(self._notify, ports, _latest(settings.topics.notifications, held[0]))
         end = (await acks.end_offsets([TopicPartition(settings.topics.alert_acks, 0)])).popitem()[1]
         await acks.seek_to_beginning()
         while await acks.position(TopicPartition(settings.topics.alert_acks, 0)) < end:
@@ -207,7 +248,7 @@ class Notifier:
         if not self._behind and not desk.open and not self._lost:
             desk.begin()
             self._loading.rest()
-            log.info("telling receivers=%s", len(self._settings.notify.receivers))
+            log.info("telling receivers=%s", len(self._notify.receivers))
 
     async def _position(self, consumer: AIOKafkaConsumer, tp: TopicPartition) -> int:
         try:

@@ -15,12 +15,15 @@ import msgspec
 from kpistream.core.errands import Entry, Message
 from kpistream.core.explanation import explained
 from kpistream.core.receivers import Receiver, Webhook
+from kpistream.core.result_records import ResultList
 from kpistream.notify.delivery import SecretOf, looked_up
 from kpistream.notify.languages import Language
+from kpistream.notify.result_wording import text_of
 from kpistream.notify.web import Post, Poster
-from kpistream.notify.wording import headline, write
+from kpistream.notify.wording import headline
 
 EVENT_TYPE: Final = "kpistream.alerts"
+RESULTS_TYPE: Final = "kpistream.results"
 TIMESTAMP: Final = "Kpistream-Timestamp"
 SIGNATURE: Final = "Kpistream-Signature"
 _SECOND_MS: Final = 1000
@@ -61,12 +64,12 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
 
 def event(message: Message, language: Language) -> bytes:
     """The CloudEvent of a message, the same bytes each time."""
-    text = write(message, language)
+    text = text_of(message, language)
     content = {
         "specversion": "1.0",
         "id": message.id,
         "source": "/kpistream/notify",
-        "type": EVENT_TYPE,
+        "type": EVENT_TYPE if message.results is None else RESULTS_TYPE,
         "subject": message.receiver,
         "time": datetime.fromtimestamp(message.made_ms / _SECOND_MS, UTC).isoformat(timespec="milliseconds"),
         "datacontenttype": "application/json",
@@ -74,10 +77,19 @@ def event(message: Message, language: Language) -> bytes:
             "kind": str(message.kind),
             "subject": text.subject,
             "text": text.body,
-            "alerts": [_alert(entry, language) for entry in message.entries],
+            **(_results(message.results) if message.results is not None else _alerts(message, language)),
         },
     }
     return json.dumps(content, ensure_ascii=True, separators=(",", ":")).encode()
+
+
+def _results(found: ResultList) -> dict[str, Any]:
+    results = [{**msgspec.to_builtins(each.result), "was": each.was and str(each.was)} for each in found.listed]
+    return {"met": found.met, "missed": found.missed, "too_little": found.too_little, "results": results}
+
+
+def _alerts(message: Message, language: Language) -> dict[str, Any]:
+    return {"alerts": [_alert(entry, language) for entry in message.entries]}
 
 
 def _alert(entry: Entry, language: Language) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+import msgspec
+
 from kpistream.core.alerts import State
 from kpistream.core.errands import Entry, Kind, Message
-from kpistream.core.explanation import Explanation, Happened, Next, explained
+from kpistream.core.explanation import Explanation, Happened, Next, explained, value_of
 from kpistream.core.kpis import BY_NAME
 from kpistream.core.targets import Direction, Severity, Why
 from kpistream.core.windows import LIVE_WINDOWS
@@ -72,6 +74,18 @@ SEVERITIES: Final = {Severity.WARNING: N_("warning"), Severity.CRITICAL: N_("cri
 _COUNT_BYTES: Final = 20
 KPI: Final = "kpi"
 """Context of the names of KPIs in catalogues: `connect share`."""
+
+
+class Figure(NamedTuple):
+    """What a number and its bound are written out of, where there is no explanation."""
+
+    value: float | int | None
+    numerator: int | None
+    denominator: int | None
+    unit: str
+    direction: Direction
+    low: float | None
+    high: float | None
 
 
 class Text(NamedTuple):
@@ -182,6 +196,7 @@ def full(entry: Entry, language: Language) -> str:
         tell("Next: {next}").format(next=tell(NEXTS[found.next])),
         tell("How it is counted: {formula}").format(formula=found.formula),
     ]
+    lines += contributors(found, language)
     if found.owner is not None:
         lines.append(tell("Owner of the target: {owner}").format(owner=found.owner))
     if entry.repeat:
@@ -197,7 +212,7 @@ def kpi_name(name: str, language: Language) -> str:
     return language.pgettext(KPI, name.replace("_", " "))
 
 
-def value(found: Explanation, language: Language) -> str:
+def value(found: Explanation | Figure, language: Language) -> str:
     """The value with its fraction: `15% (24 of 160)`."""
     if found.value is None:
         return language._("no value")
@@ -213,7 +228,7 @@ def value(found: Explanation, language: Language) -> str:
     )
 
 
-def bound(found: Explanation, language: Language) -> str:
+def bound(found: Explanation | Figure, language: Language) -> str:
     """The bound, or both: `at least 25%`."""
     low = None if found.low is None else amount(found.low, found.unit, language)
     high = None if found.high is None else amount(found.high, found.unit, language)
@@ -269,6 +284,32 @@ def pace(found: Explanation, language: Language) -> list[str]:
             basis=basis,
         )
     ]
+
+
+def contributors(found: Explanation, language: Language) -> list[str]:
+    """The events or agents that have most to do with it, a line each, and how to open them."""
+    if not found.contributors:
+        return []
+    lines = [language._("Most to do with it:")]
+    for each in found.contributors:
+        part = msgspec.structs.replace(
+            found, value=value_of(found.kpi, each), numerator=each.numerator, denominator=each.denominator
+        )
+        if each.from_ms is None:
+            lines.append(f"  {_plain(each.name.removeprefix('agent:'))}: {value(part, language)}")
+            continue
+        name, at = _plain(each.name.partition("/")[2]), language.time(each.from_ms, found.at_ms)  # without the tenant
+        says_more = (
+            part.value is not None and found.unit != "share" and (each.denominator is not None or part.value != 1)
+        )
+        number = f": {amount(part.value or 0, found.unit, language)}" if says_more else ""
+        lines.append(f"  {name}, {at}{number}")
+    return [*lines, language._("Open them: {command}").format(command=found.open_command)]
+
+
+def _plain(name: str) -> str:
+    """An id that a producer has made up, without what would look like lines of ours."""
+    return "".join(char if char.isprintable() else " " for char in name)
 
 
 def names_of_kpis() -> list[str]:

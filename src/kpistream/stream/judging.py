@@ -4,7 +4,7 @@ No I/O here: the tickers hand in windows and publish what comes out.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Final
 
@@ -22,6 +22,7 @@ from kpistream.core.alerts import (
     states_from_log,
     step,
 )
+from kpistream.core.contributing import CONTRIBUTORS_A_LOOK, Part, contributors
 from kpistream.core.detecting import Detectors, since_ms, weighed_in_panes
 from kpistream.core.kpis import Limits
 from kpistream.core.readings import About, Reading, Shown, TargetReading, read, target_reading
@@ -64,6 +65,10 @@ class Bench:
         self._run_by(settings)
         self._kinds = kinds
         self._about = about
+        self.parts: Callable[[str, Sequence[int]], Iterable[Part]] = lambda key, starts: ()
+        """What a key's panes at these starts are made of, asked for when an alert begins."""
+        self._unexplained = 0
+        """Alerts of this look that may still be told with contributors."""
         self.alerts: dict[Subject, Alert] = {}
         self.loaded = False
         """True once the states in the log are known: before that nothing is judged."""
@@ -169,6 +174,7 @@ class Bench:
         readings: list[Reading] = []
         transitions: list[Transition] = []
         early = complete_from_ms is None or not self.loaded
+        self._unexplained = CONTRIBUTORS_A_LOOK
         for slot in slots:
             key, name = slot
             running, about = live.window(slot), self._about(key, now_ms)
@@ -246,12 +252,23 @@ class Bench:
         alert = self.alerts.get(subject) or Alert(subject)
         transition = step(alert, look, now_ms)
         if transition is not None:
-            if transition.to_state is State.FIRING and running is not None and weighed_in_panes(look.target):
-                limits = self._settings.roster.tenant(subject.tenant).limits
-                transition = replace(transition, slip_from_ms=since_ms(look.target, running, limits))
+            if transition.begins and running is not None:
+                transition = self._explained(transition, look.target, running)
             transitions.append(transition)
             alert = self.alerts[subject] = alert_after(transition)
         return alert
+
+    def _explained(self, transition: Transition, target: Target, running: RunningWindow) -> Transition:
+        """The transition with what only the window's panes tell: since when, and what has most to do with it."""
+        limits = self._settings.roster.tenant(transition.tenant).limits
+        parts: Iterable[Part] = ()
+        if self._unexplained:
+            self._unexplained -= 1
+            parts = self.parts(f"{transition.tenant}/{transition.scope}", running.starts)
+        found = contributors(target, transition.reason, parts, limits)
+        if transition.to_state is not State.FIRING or not weighed_in_panes(target):
+            return replace(transition, contributors=found)
+        return replace(transition, contributors=found, slip_from_ms=since_ms(target, running, limits))
 
     def firing(self) -> Counter[str]:
         """Alerts that fire, by tenant; tenants whose alerts all rest are there with 0."""

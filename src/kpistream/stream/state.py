@@ -8,7 +8,7 @@ this one reports them and the process ends.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from faust.stores import memory
@@ -16,6 +16,8 @@ from faust.tables import TableManager
 from faust.tables.table import Table
 from faust.types import TP
 
+from kpistream.core.contributing import LOOKED_AT, Part
+from kpistream.core.panes import contributions_of
 from kpistream.core.partition import NOTHING, Partition, PartitionSettings
 from kpistream.core.tallies import NOTHING as NO_SUMS
 from kpistream.log.records import CONFLICT_REASON, Outgoing
@@ -107,6 +109,16 @@ class Shard:
         """The packed tally of a pane; that of nothing when there is no such pane."""
         pane = self.partition.panes.get(start_ms, {}).get(key)
         return NO_SUMS if pane is None else pane.packed_tally
+
+    def parts(self, key: str, starts: Sequence[int]) -> Iterator[Part]:
+        """The events in a key's panes at these starts, the newest panes first, as many as one may look at."""
+        left = LOOKED_AT
+        for start_ms in reversed(starts):
+            pane = self.partition.panes.get(start_ms, {}).get(key)
+            found = [] if pane is None or left <= 0 else contributions_of(pane.packed())
+            left -= len(found)
+            for identity, contribution in found:
+                yield Part(identity, start_ms, contribution)
 
     @property
     def ready(self) -> bool:

@@ -8,7 +8,7 @@ belongs to. It keeps nothing that the topic does not hold, so it commits nothing
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from sys import intern
 from typing import Any, Final
@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from kpistream.core.alerts import Transition
+from kpistream.core.contributing import SUMS_LOOKED_AT, Part
 from kpistream.core.measures import Contribution, Tally, add, difference
 from kpistream.core.readings import About, Reading
 from kpistream.core.roster import Roster
@@ -69,6 +70,7 @@ class TeamSums:
         """Tallies by team key (`tenant/team:NAME`, `tenant/tenant`), then pane start."""
         self.changed: set[tuple[str, int]] = set()
         self.bench = Bench(settings, self._about, TEAM_KINDS)
+        self.bench.parts = self.parts
         self.show = Show(LiveWindows(pane_ms, self._window), self.bench)
         self.catch_up_to = -1
         self.next_offset = 0
@@ -165,6 +167,21 @@ class TeamSums:
     def packed_at(self, key: str, start_ms: int) -> bytes:
         """The packed tally of a team or tenant at a pane start."""
         return pack_tally(self.panes.get(key, {}).get(start_ms, {}))
+
+    def parts(self, key: str, starts: Sequence[int]) -> Iterator[Part]:
+        """The sums of a team's or a tenant's agents over panes at these starts, of the newest when there are many."""
+        tenant, _, scope = key.partition("/")
+        sums: dict[str, Tally] = {}
+        left = SUMS_LOOKED_AT
+        for start_ms in reversed(starts):
+            held = self._held.get(start_ms, {}) if left > 0 else {}
+            left -= len(held)
+            for member, value in held.items():
+                whose, _, member_scope = member.partition("/")
+                team = self._settings.roster.team_of_scope(tenant, member_scope, start_ms)
+                if whose == tenant and scope in (TENANT_SCOPE, team_scope(team)):
+                    add(sums.setdefault(member_scope, {}), tuple(_decode(value)[4]))
+        return (Part(member, None, difference(tally, {})) for member, tally in sums.items())
 
     @property
     def complete_from_ms(self) -> int:

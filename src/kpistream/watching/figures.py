@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
+from kpistream.core.acks import Ack
 from kpistream.core.alerts import State, Transition
 from kpistream.core.currencies import DIGITS
 from kpistream.core.kpis import BY_NAME, Value
@@ -202,6 +203,12 @@ def bounds(transition: Transition) -> str:
     if transition.low is not None and transition.high is not None:
         return f"{low} to {high}"
     return f">= {low}" if transition.low is not None else f"<= {high}"
+
+
+def ack_words(ack: Ack, said: tuple[str, ...], zone: str) -> str:
+    """What people said of an alert, until when, and who spoke last: `snoozed until 14:30, acknowledged by eva`."""
+    until = f"snoozed until {clock(ack.snoozed_until_ms, zone, '%H:%M')}"
+    return f"{', '.join(until if word == 'snoozed' else word for word in said)} by {ack.by}"
 
 
 def alert_words(transition: Transition, shown: str = "", *, short: bool = False) -> str:

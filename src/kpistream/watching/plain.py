@@ -5,9 +5,21 @@ At most one line for each agent, team or queue in `interval_ms`; the last change
 
 from typing import Final
 
+from kpistream.core.acks import Ack
 from kpistream.core.alerts import Transition
 from kpistream.core.readings import Pacer, Reading
-from kpistream.watching.figures import COLUMNS, INBOUND, Mark, alert_words, cell, clock, name_of, state_words, words
+from kpistream.watching.figures import (
+    COLUMNS,
+    INBOUND,
+    Mark,
+    ack_words,
+    alert_words,
+    cell,
+    clock,
+    name_of,
+    state_words,
+    words,
+)
 from kpistream.watching.view import View
 
 INTERVAL_MS: Final = 30_000
@@ -33,6 +45,14 @@ class PlainLines:
     def put_transition(self, transition: Transition) -> list[str]:
         """Take a transition in; its line."""
         return [alert_line(transition, self._zone)] if self._view.put_transition(transition) else []
+
+    def put_ack(self, ack: Ack, now_ms: int) -> list[str]:
+        """Take in what somebody said of an alert; its line while the alert is not over."""
+        transition = self._view.put_ack(ack)
+        heard = None if transition is None else self._view.said(transition, now_ms)
+        if transition is None or heard is None:
+            return []
+        return [f"{clock(ack.at_ms, self._zone)} {ack_words(*heard, self._zone)}: {alert_words(transition)}"]
 
     def due(self, wall_ms: int) -> list[str]:
         """Lines of those who have changed since their last line and have waited long enough."""

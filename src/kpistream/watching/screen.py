@@ -23,6 +23,7 @@ from kpistream.watching.figures import (
     Cell,
     Mark,
     Width,
+    ack_words,
     alert_words,
     cell,
     clock,
@@ -126,7 +127,9 @@ class Screen:
             state = (f"{state_words(transition):<9}", _STATE_STYLES.get(transition.to_state, ""))
             at = clock(transition.at_ms, self._look.zone)
             said = alert_words(transition, self._view.choice.window, short=columns < _ROOMY)
-            out.append(Text.assemble((at, "dim"), "  ", state, "  ", said))
+            heard = self._view.said(transition, self._now_ms)
+            words_of = "" if heard is None else f"  [{ack_words(*heard, self._look.zone)}]"
+            out.append(Text.assemble((at, "dim"), "  ", state, "  ", said, (words_of, "cyan")))
         if len(out) == 1:
             out.append(Text("none", "dim"))
         legend = f"target {signs[Mark.MET]} met  {signs[Mark.MISSED]} missed  {signs[Mark.OPEN]} too little to say yet"

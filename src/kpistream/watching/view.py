@@ -7,6 +7,7 @@ reading of a scope stands, whatever order they arrive in; a transition that arri
 from dataclasses import dataclass, field
 from typing import Final
 
+from kpistream.core.acks import Ack, Firing, still_said
 from kpistream.core.alerts import State, Subject, Transition
 from kpistream.core.readings import Reading
 from kpistream.core.roster import UNASSIGNED
@@ -70,6 +71,8 @@ class View:
         self._readings: dict[tuple[str, str], Reading] = {}
         self._alerts: dict[str, Transition] = {}
         self._standing: dict[Subject, Transition] = {}
+        self._acks: dict[Subject, Ack] = {}
+        self._firing = Firing()
 
     def put_reading(self, reading: Reading) -> bool:
         """Take a reading in; True when it is to be shown and newer than what was there."""
@@ -94,6 +97,26 @@ class View:
         if len(self._alerts) > _KEPT_ALERTS:
             del self._alerts[min(self._alerts.values(), key=lambda each: each.at_ms).alert_id]
         return True
+
+    def note(self, transition: Transition) -> None:
+        """Take note of when an alert began to fire: of every record of the log, in its order."""
+        self._firing.note(transition)
+
+    def put_ack(self, ack: Ack) -> Transition | None:
+        """Take in what somebody said; the alert that it is about when that is shown and not over."""
+        subject = Subject(ack.target, ack.tenant, ack.scope)
+        self._acks[subject] = ack
+        transition = self._standing.get(subject)
+        return None if transition is None or transition.to_state is State.OK else transition
+
+    def said(self, transition: Transition, now_ms: int) -> tuple[Ack, tuple[str, ...]] | None:
+        """What people said of an alert and still holds; None of nothing, and of what others have followed."""
+        subject = Subject(transition.target, transition.tenant, transition.scope)
+        ack = self._acks.get(subject)
+        if ack is None or self._standing.get(subject) is not transition or transition.to_state is State.OK:
+            return None
+        found = still_said(ack, self._firing.since(transition), now_ms)
+        return (ack, found) if found else None
 
     def shown(self, now_ms: int) -> list[Reading]:
         """Readings that have something to show and whose window is not long over."""
