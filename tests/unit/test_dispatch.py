@@ -3,7 +3,7 @@
 import pytest
 
 from kpistream.core.acks import Said, acknowledged, closed, muted, snoozed
-from kpistream.core.alerts import State, Subject
+from kpistream.core.alerts import State, Subject, Transition
 from kpistream.core.errands import GIVE_UP_MS, Kind, Silence, retry_after_ms
 from kpistream.core.receivers import HOUR_MS, MINUTE_MS
 from kpistream.core.targets import Severity, Why
@@ -402,6 +402,40 @@ def test_source_outage_silences_its_agents_without_a_rule() -> None:
         "connects/acme/source:pbx/2",
     ]
     assert {reason for *_, reason in reasons(desk)} == {"over-before-told"}
+
+
+def silent_source(sequence: int, to: State, source: str = "pbx") -> Transition:
+    return transition(sequence, to, target="source-silent", scope=f"source:{source}", team=None, hidden=4)
+
+
+def test_source_that_dies_is_one_message_and_who_is_really_behind_is_told_when_it_is_back() -> None:
+    """anna and chiara fire because nothing is heard; when it is back chiara has caught up, and anna has not."""
+    desk = Desk(CALM)
+    desk.take(silent_source(1, State.FIRING))
+    heard = {"sources": ("pbx",)}
+    desk.take(transition(**heard), transition(scope="agent:chiara", **heard), transition(scope="team:north"))
+    desk.kill()
+
+    assert told(desk.wait(10 * MINUTE_MS)) == [("floor", "news", ["source-silent/acme/source:pbx/1"])]
+    desk.take(silent_source(2, State.RECOVERING), transition(2, State.OK, scope="agent:chiara", **heard))
+    assert desk.wait(10 * MINUTE_MS) == []
+    desk.take(silent_source(3, State.OK), transition(2, State.OK, scope="team:north"))
+    assert sorted(ids[0] for _, _, ids in told(desk.wait(10 * MINUTE_MS))) == [
+        "connects/acme/agent:anna/1",
+        "source-silent/acme/source:pbx/3",
+    ]
+
+
+def test_who_is_heard_through_other_sources_only_is_told_in_an_outage() -> None:
+    desk = Desk(CALM)
+
+    desk.take(silent_source(1, State.FIRING, "crm"))
+    desk.take(transition(sources=("pbx",)), transition(scope="agent:bela", sources=("crm", "pbx")))
+
+    assert sorted(ids[0] for _, _, ids in told(desk.wait(10 * MINUTE_MS))) == [
+        "connects/acme/agent:anna/1",
+        "source-silent/acme/source:crm/1",
+    ]
 
 
 # ---- quiet hours, rate

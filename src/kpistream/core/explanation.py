@@ -13,13 +13,14 @@ import msgspec
 
 from kpistream.core.alerts import State, Transition
 from kpistream.core.kpis import BY_NAME, definition
+from kpistream.core.outages import OUTAGE_KPI, SOURCE_KIND
 from kpistream.core.targets import Direction, Severity, Why
 from kpistream.core.windows import BUSINESS_DAY
 
 _MOST_DAYS: Final = 1_000_000
 _FIGURES: Final = 2
-_MET: Final = (Why.WITHIN_BOUND, Why.NEAR_BOUND, Why.ON_PACE)
-_MISSED: Final = (Why.BELOW_BOUND, Why.ABOVE_BOUND, Why.BEHIND_PACE)
+_MET: Final = (Why.WITHIN_BOUND, Why.NEAR_BOUND, Why.ON_PACE, Why.SOURCE_HEARD)
+_MISSED: Final = (Why.BELOW_BOUND, Why.ABOVE_BOUND, Why.BEHIND_PACE, Why.SOURCE_SILENT)
 BUSINESS_HOURS: Final = "business-hours"
 """Basis of a pace where no shift is known."""
 
@@ -82,7 +83,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     kpi: str
     unit: str
-    """Empty for a KPI that this version does not know."""
+    """Empty for a KPI that this version does not know; `ms` of a silence."""
     formula: str
     tenant: str
     scope: str
@@ -115,6 +116,12 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """How many are missing to that."""
     basis: str | None
     no_shift_known: bool
+    source: str | None
+    """The source that the alert is about; None: it is about a target."""
+    hidden: int | None
+    """Of a source: people at work of whom nothing is known while it is silent."""
+    last_ms: int | None
+    """Of a source: it was heard before this instant last."""
     previous: State
     state: State
     resumes: State | None
@@ -147,6 +154,7 @@ _SAME: Final = (
     "at_ms",
     "expected",
     "basis",
+    "hidden",
 )
 """Fields that are the transition's own."""
 
@@ -154,13 +162,17 @@ _SAME: Final = (
 def explained(transition: Transition) -> Explanation:
     """The transition with everything that follows from it."""
     kpi, state = BY_NAME.get(transition.kpi), transition.to_state
+    scope_kind, _, name = transition.scope.partition(":")
+    source = name if scope_kind == SOURCE_KIND else None
     resting = state in (State.NO_DATA, State.SUSPENDED)
     return Explanation(
         **{name: getattr(transition, name) for name in _SAME},
         happened=happened(transition),
-        unit="" if kpi is None else kpi.unit,
+        unit=_unit(transition),
         formula=transition.kpi if kpi is None else definition(kpi),
-        who=transition.display_name or transition.scope.partition(":")[2] or transition.tenant,
+        who=transition.display_name or name or transition.tenant,
+        source=source,
+        last_ms=None if source is None else transition.window_from_ms,
         chance_days=chance_days(transition),
         alarm_days=_alarm_days(transition),
         since_ms=_since_ms(transition),
@@ -172,6 +184,11 @@ def explained(transition: Transition) -> Explanation:
         next=Next.NOTHING if transition.reason is Why.NOT_COVERED else _NEXT[state],
         ack_command=ack_command(transition.alert_id) if state in (State.FIRING, State.RECOVERING) else None,
     )
+
+
+def _unit(transition: Transition) -> str:
+    kpi = BY_NAME.get(transition.kpi)
+    return kpi.unit if kpi is not None else "ms" if transition.kpi == OUTAGE_KPI else ""
 
 
 def happened(transition: Transition) -> Happened:

@@ -182,6 +182,8 @@ ALERT_COLUMNS: Final[dict[str, str]] = {
     "since": f"Nullable({INSTANT})",
     "slip_from": f"Nullable({INSTANT})",
     "bound_from": "Nullable(String)",
+    "hidden": "Nullable(UInt32)",
+    "sources": "Array(LowCardinality(String))",
     "topic": NAME,
     "partition": "UInt32",
     "offset": "UInt64",

@@ -76,6 +76,8 @@ class Bench:
         """When slots with a schedule were looked at, the longest ago first."""
         self._left: list[Subject] = []
         """Whose alerts the log has left neither ok nor suspended; until they are handed out."""
+        self.sources_of: Callable[[str], tuple[str, ...]] = lambda _: ()
+        """Sources through which somebody was heard lately, by key (`tenant/scope`)."""
         self._gone: dict[str, Target] = {}
         """Targets that have left the settings, as they were: their alerts are still to be suspended."""
 
@@ -249,6 +251,7 @@ class Bench:
             if transition.to_state is State.FIRING and running is not None and weighed_in_panes(look.target):
                 limits = self._settings.roster.tenant(subject.tenant).limits
                 transition = replace(transition, slip_from_ms=since_ms(look.target, running, limits))
+            transition = replace(transition, sources=self.sources_of(f"{subject.tenant}/{subject.scope}"))
             transitions.append(transition)
             alert = self.alerts[subject] = alert_after(transition)
         return alert

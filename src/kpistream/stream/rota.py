@@ -76,6 +76,11 @@ class Rota:
         """Whether an agent is at work; unknown for everybody else."""
         return self._agent(f"{about.tenant}/{about.scope}", now_ms).duty if self.knows(about) else Duty.UNKNOWN
 
+    def remembers(self, about: About, now_ms: int) -> bool:
+        """True when the duty is known without asking the schedules."""
+        agent = self._agents.get(f"{about.tenant}/{about.scope}")
+        return not self.knows(about) or (agent is not None and agent.asked_ms <= now_ms < agent.until_ms)
+
     def rests(self, key: str, looked_ms: int, now_ms: int) -> bool:
         """True when it is known without asking that targets of the key rest now, as they did when it was looked at."""
         agent = self._agents.get(key)

@@ -122,6 +122,7 @@ class Ticker:
         if view is None or view.generation != shard.generation:
             live = LiveWindows(self._shards.settings.pane_ms, self._window_of())
             view = self._views[number] = _View(shard.generation, live, Bench(self._settings, self._about, AGENT_KINDS))
+            view.bench.sources_of = shard.sources_of
             keys = {pane.key: pane.start_ms for pane in shard.partition.live_panes()}  # one is enough: all are taken in
             shard.changed.update(keys.items())
             task = asyncio.ensure_future(self._load(view, number))
