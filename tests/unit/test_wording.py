@@ -168,6 +168,26 @@ SILENT = {
 }
 
 
+def test_alert_that_was_not_true_says_what_was_told_and_what_is_known() -> None:
+    then = {"corrects": 1, "told_at_ms": NOON_MS - 3_600_000, "told_value": 0.15, "told_numerator": 24}
+    now = {"reason": Why.CORRECTED, "value": 0.3, "numerator": 48, "against": None, "told_denominator": 160}
+
+    lines = read(ENGLISH, sequence=2, to=State.OK, **then, **now).body.splitlines()
+
+    assert (
+        lines[0]
+        == "Anna Berg: connect share: the alert was not true: 30% (48 of 160) at that time, target at least 25%"
+    )
+    assert lines[2:4] == [
+        "Value: 30% (48 of 160), events came late or were corrected",
+        "Target connects: at least 25%, which holds for all",
+    ]
+    told = "15% (24 of 160). That was not true: events came late or were corrected"
+    assert f"Told 2026-07-29 12:00 (Europe/Berlin): {told}" in lines
+    chinese = read(CHINESE, sequence=2, to=State.OK, **then, **now)
+    assert chinese.subject == "Anna Berg：接通率的告警不成立：当时为30%（160中的48），目标不低于25%"
+
+
 def test_silent_source_says_since_when_and_whom_it_hides() -> None:
     assert read(ENGLISH, **SILENT).body.splitlines() == [
         "pbx, tenant acme: the source is silent for 15 min 30 s, and hides 12 people at work",

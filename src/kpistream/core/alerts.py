@@ -101,6 +101,15 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """Of a source: people at work of whom nothing is known while it is silent."""
     sources: tuple[str, ...] = ()
     """Of an agent: the sources that they were heard through lately; empty where nobody has looked."""
+    last_pane: str | None = None
+    """Of what fires: the sums of the pane that was not over, as they were; None where nobody has kept them."""
+    corrects: int | None = None
+    """Sequence with which an alert fired that was not true."""
+    told_at_ms: int | None = None
+    """When that was; and the numbers that were told then."""
+    told_value: float | int | None = None
+    told_numerator: int | None = None
+    told_denominator: int | None = None
 
 
 _HOLDING: Final = "holding"

@@ -37,6 +37,8 @@ class Happened(StrEnum):
     """Met again, and not for long enough."""
     RECOVERED = "recovered"
     """The number says so: the target is met again."""
+    NEVER_TRUE = "never-true"
+    """By what is known now the target was not missed: late events or corrections say so."""
     ENDED = "ended"
     """Over without having recovered: its period has ended, or too little is known of the new one."""
     UNKNOWN = "unknown"
@@ -122,6 +124,13 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """Of a source: people at work of whom nothing is known while it is silent."""
     last_ms: int | None
     """Of a source: it was heard before this instant last."""
+    corrects: int | None
+    """Sequence of the alert that was not true; `value` is what is known now of the moment `told_at_ms`."""
+    told_at_ms: int | None
+    told_value: float | int | None
+    """What was told then, and what it was made of."""
+    told_numerator: int | None
+    told_denominator: int | None
     previous: State
     state: State
     resumes: State | None
@@ -155,6 +164,11 @@ _SAME: Final = (
     "expected",
     "basis",
     "hidden",
+    "corrects",
+    "told_at_ms",
+    "told_value",
+    "told_numerator",
+    "told_denominator",
 )
 """Fields that are the transition's own."""
 
@@ -197,6 +211,8 @@ def happened(transition: Transition) -> Happened:
         return Happened.GOES_ON
     if transition.to_state is not State.OK:
         return _HAPPENED[transition.to_state]
+    if transition.reason is Why.CORRECTED:
+        return Happened.NEVER_TRUE
     return Happened.RECOVERED if transition.reason in _MET else Happened.ENDED
 
 

@@ -129,6 +129,8 @@ class Why(StrEnum):
     its outage."""
     SOURCE_HEARD = "source-heard"
     """Of a source: events of it come."""
+    CORRECTED = "corrected"
+    """By what is known now the alert was never true: late events or corrections say so."""
     EVIDENCE_OPEN = "evidence-open"
     """Beyond its bound, but so little or so few that chance does that: no alarm, and no proof that all is well."""
     CATCHING_UP = "catching-up"

@@ -20,6 +20,7 @@ HEADLINES: Final = {
     Happened.MAY_SLIP: N_("{who}: {kpi} may miss its target: {value}, target {bound}"),
     Happened.RECOVERS: N_("{who}: {kpi} meets its target again, not for long enough yet: {value}, target {bound}"),
     Happened.RECOVERED: N_("{who}: {kpi} has recovered: {value}, target {bound}"),
+    Happened.NEVER_TRUE: N_("{who}: {kpi}: the alert was not true: {value} at that time, target {bound}"),
     Happened.ENDED: N_("{who}: {kpi}: the alert has ended without a recovery: {value}, target {bound}"),
     Happened.UNKNOWN: N_("{who}: {kpi}: nothing is known now, the alert is not over"),
     Happened.RESTS: N_("{who}: {kpi}: the target rests, the alert is not over"),
@@ -30,6 +31,7 @@ SOURCE_HEADLINES: Final = {
     Happened.MAY_SLIP: N_("{who}, tenant {tenant}: the source may be silent"),
     Happened.RECOVERS: N_("{who}, tenant {tenant}: the source is heard again, not for long enough yet"),
     Happened.RECOVERED: N_("{who}, tenant {tenant}: the source is heard again"),
+    Happened.NEVER_TRUE: N_("{who}, tenant {tenant}: the alert of the source was not true"),
     Happened.ENDED: N_("{who}, tenant {tenant}: the alert of the source has ended"),
     Happened.UNKNOWN: N_("{who}, tenant {tenant}: nothing is known of the source now"),
     Happened.RESTS: N_("{who}, tenant {tenant}: the silent source rests, the alert is not over"),
@@ -72,6 +74,7 @@ REASONS: Final = {
     Why.NO_SCHEDULE: N_("nobody has said when this agent works"),
     Why.SOURCE_SILENT: N_("the source is silent for everybody"),
     Why.SOURCE_HEARD: N_("events come again"),
+    Why.CORRECTED: N_("events came late or were corrected"),
     Why.EVIDENCE_OPEN: N_("so little beyond its bound that chance does that"),
     Why.CATCHING_UP: N_("the system is catching up"),
     Why.PANES_CLOSED: N_("the window reaches further back than live data"),
@@ -195,7 +198,7 @@ def full(entry: Entry, language: Language) -> str:
             target=found.target, bound=bound(found, language), origin=origin(found, language)
         ),
     ]
-    lines += evidence(found, language) + pace(found, language)
+    lines += told(found, language) + evidence(found, language) + pace(found, language)
     lines += [
         tell("Window: {window}, {begin} to {end}").format(
             window=tell(WINDOWS.get(found.window, found.window)),
@@ -246,20 +249,31 @@ def kpi_name(name: str, language: Language) -> str:
     return language.pgettext(KPI, name.replace("_", " "))
 
 
+def told(found: Explanation, language: Language) -> list[str]:
+    """What was told of an alert that was not true."""
+    if found.corrects is None or found.told_at_ms is None:
+        return []
+    text = language._("Told {time} ({zone}): {value}. That was not true: events came late or were corrected")
+    then = _number(found.told_value, (found.told_numerator, found.told_denominator), found.unit, language)
+    return [text.format(time=language.time(found.told_at_ms), zone=language.zone, value=then)]
+
+
 def value(found: Explanation, language: Language) -> str:
     """The value with its fraction: `15% (24 of 160)`."""
-    if found.value is None:
+    return _number(found.value, (found.numerator, found.denominator), found.unit, language)
+
+
+def _number(shown: float | None, fraction: tuple[int | None, int | None], unit: str, language: Language) -> str:
+    if shown is None:
         return language._("no value")
-    text = amount(found.value, found.unit, language)
-    if found.numerator is None or found.denominator is None:
+    text, (numerator, denominator) = amount(shown, unit, language), fraction
+    if numerator is None or denominator is None:
         return text
-    if found.unit == "share":
+    if unit == "share":
         return language._("{value} ({numerator} of {denominator})").format(
-            value=text, numerator=language.number(found.numerator), denominator=language.number(found.denominator)
+            value=text, numerator=language.number(numerator), denominator=language.number(denominator)
         )
-    return language._("{value} (of {denominator} cases)").format(
-        value=text, denominator=language.number(found.denominator)
-    )
+    return language._("{value} (of {denominator} cases)").format(value=text, denominator=language.number(denominator))
 
 
 def bound(found: Explanation, language: Language) -> str:
