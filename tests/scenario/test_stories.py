@@ -253,6 +253,30 @@ def test_correction_back_and_forth_ends_in_what_the_corrected_numbers_give():
     assert [each.corrects for each in story.log] == [None, 1, None, 3]
 
 
+def test_alert_that_goes_on_because_it_is_not_far_enough_back_was_true_when_it_began():
+    """The call that comes late is judged with what fired at half past ten, not with what went on at noon."""
+    story = tell(
+        FLOOR + POINT,
+        """
+        on 2026-03-02 in Europe/Berlin
+        from 09:00 to 10:00 ann has 1 call every 2 m, 1 connected
+        from 10:00 to 11:15 ann has 1 call every 2 m, 0 connected
+        from 11:15 to 11:38 ann has 1 call every 2 m, 1 connected
+        at 11:40 ann has 10 calls, 0 connected
+        at 11:44 ann has 2 calls, 0 connected
+        from 12:00 to 17:00 ann has 1 call every 2 m, 1 connected
+        between 10:35 and 10:50 expect hour of ann firing because below-bound
+        between 10:48 and 10:55 expect hour of ann firing because below-bound
+        between 11:30 and 11:45 expect hour of ann recovering because within-bound
+        between 11:35 and 11:45 expect hour of ann firing because near-bound
+        at 11:42 ann had 1 call at 11:20, 1 connected
+        at 11:43 expect hour of ann firing
+        """,
+    )
+
+    assert "corrected" not in {str(each.reason) for each in story.log}
+
+
 def test_what_happens_after_an_alert_does_not_make_it_untrue():
     """Ann's next calls in the very pane are good; nothing came late."""
     tell(

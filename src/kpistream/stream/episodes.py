@@ -8,8 +8,10 @@ from itertools import islice
 
 from kpistream.core.alerts import RESTING, Alert, State, Subject, Transition
 from kpistream.core.correcting import Episode
+from kpistream.core.targets import Why
 
 _OPEN = (State.FIRING, State.RECOVERING)
+_MISSED = (Why.BELOW_BOUND, Why.ABOVE_BOUND, Why.BEHIND_PACE)
 
 
 class Episodes:
@@ -28,7 +30,8 @@ class Episodes:
         """A transition of an alert that stood so before."""
         subject = alert.subject
         was = alert.before if alert.state in RESTING.values() else alert.state
-        anew = was not in _OPEN or transition.window_from_ms > alert.window_from_ms
+        next_day = transition.alpha is not None and transition.window_from_ms > alert.window_from_ms
+        anew = was not in _OPEN or (next_day and transition.reason in _MISSED)
         if transition.corrects is not None:
             self.drop(subject)
         elif transition.to_state is State.FIRING and anew:
