@@ -42,9 +42,7 @@ class WorkerMetrics:
         self.rejected = counter("kpistream_events_rejected_total", "Records sent to dead letters.", ["reason"])
         self.bad_input = gauge("kpistream_bad_input", "1 while too much is refused (KPISTREAM_BAD_*).", ["partition"])
         self.moves = counter("kpistream_retractions_total", "Retractions written to the events topic.")
-        self.late = counter(
-            "kpistream_events_late_total", "Accepted events that occurred over one pane before their record."
-        )
+        self.late = counter("kpistream_events_late_total", "Accepted events from over one pane before their record.")
         self.forwarded = counter("kpistream_events_forwarded_total", "Records sent on to the right partition.")
         self.unknown_fields = counter(
             "kpistream_unknown_fields_total",
@@ -58,14 +56,15 @@ class WorkerMetrics:
         self.commit_age = gauge("kpistream_commit_age_seconds", "Since the last successful commit.", ["partition"])
         self.panes = gauge("kpistream_live_panes", "Live panes in memory.", ["partition"])
         self.state_bytes = gauge("kpistream_state_bytes", "Bytes of packed entries in memory.", ["partition"])
-        self.frontier_age = gauge(
-            "kpistream_frontier_age_seconds", "Distance of the frontier behind now.", ["partition"]
-        )
+        self.frontier_age = gauge("kpistream_frontier_age_seconds", "Distance of the frontier from now.", ["partition"])
         self.team_kpi = gauge("kpistream_team_kpi", "KPI of a team in a window.", ["tenant", "team", "kpi", "window"])
         self.agent_kpi = gauge(
             "kpistream_agent_kpi", "KPI of an agent (opt-in, capped).", ["tenant", "agent", "kpi", "window"]
         )
         self.alerts_firing = gauge("kpistream_alerts_firing", "Alerts that fire now.", ["tenant"])
+        self.source_silent = gauge(
+            "kpistream_source_silent", "1 while nothing comes from a source though people work.", ["tenant", "source"]
+        )
         self.tick_seconds = histogram("kpistream_tick_seconds", "One pass of the ticker.")
         self.settings = SettingsMetrics(registry)
 

@@ -4,6 +4,8 @@
     at 09:00 ann has 40 calls, 12 connected of 3 m
     from 09:00 to 12:00 ann has 1 call every 5 m, 1 connected
     at 11:00 ann loses 4 connected
+    at 11:05 ann regains what was lost
+    at 11:10 ann had 12 calls at 10:00, 12 connected
     at 11:30 the worker is killed
     between 10:00 and 10:02 expect connects of ann firing because below-bound
     at 12:00 expect connects of ann ok
@@ -59,6 +61,7 @@ class Story:
     _within: list[Expected] = field(default_factory=list)
     _standing: list[Expected] = field(default_factory=list)
     _never: list[Expected] = field(default_factory=list)
+    _lost: list[tuple[int, int]] = field(default_factory=list)
     log: list[Transition] = field(default_factory=list)
     _day: date = date(2026, 3, 2)
     _zone: str = "UTC"
@@ -97,6 +100,8 @@ class Story:
             (r"on (\S+) in (\S+)", self._set),
             (rf"at {_CLOCK} (\w+) has {_DID}", self._once),
             (rf"from {_CLOCK} to {_CLOCK} (\w+) has {_DID}", self._again),
+            (rf"at {_CLOCK} (\w+) had (\d+) calls? at {_CLOCK}, (\d+) connected", self._late),
+            (rf"at {_CLOCK} (\w+) regains what was lost", self._regain),
             (rf"at {_CLOCK} (\w+) loses (\d+) connected", self._lose),
             (rf"at {_CLOCK} the worker is killed", self._kill),
             (rf"between {_CLOCK} and {_CLOCK} expect (\S+) of (\w+) (\S+)(?: because (\S+))?", self._expect),
@@ -126,7 +131,9 @@ class Story:
         for at_ms in range(self._at(begin), self._at(end), duration_ms(every)):
             self._add(at_ms, who, int(calls), int(won), talk)
 
-    def _add(self, at_ms: int, who: str, calls: int, won: int, talk: str | None) -> None:
+    def _add(self, at_ms: int, who: str, calls: int, won: int, talk: str | None, ended_ms: int | None = None) -> None:
+        """Calls that come at an instant, and ended then or before."""
+        start_ms = (at_ms if ended_ms is None else ended_ms) // PANE_MS * PANE_MS
         talk_ms = duration_ms(talk or "3 m")
         tally = {
             m.CALLS: calls,
@@ -137,7 +144,7 @@ class Story:
             m.TALK_SQ_MS2: won * talk_ms * talk_ms,
             m.talk_bin(talk_ms): won,
         }
-        self._steps.append((at_ms, lambda now_ms: self._change(who, now_ms - now_ms % PANE_MS, tally)))
+        self._steps.append((at_ms, lambda _: self._change(who, start_ms, tally)))
 
     def _lose(self, _: str, clock: str, who: str, count: str) -> None:
         """A correction: so many calls of the day were not connected after all, the earliest ones."""
@@ -148,9 +155,25 @@ class Story:
                 some = min(left, tally.get(m.CONNECTED, 0))
                 left -= some
                 changed += self._change(who, start_ms, {m.CONNECTED: -some, m.OUTBOUND_CONNECTED: -some})
+                self._lost.append((start_ms, some))
             return changed
 
         self._steps.append((self._at(clock), lose))
+
+    def _regain(self, _: str, clock: str, who: str) -> None:
+        """A correction of the correction."""
+
+        def regain(now_ms: int) -> list[tuple[str, int]]:
+            lost, self._lost = self._lost, []
+            regained = [(start_ms, {m.CONNECTED: some, m.OUTBOUND_CONNECTED: some}) for start_ms, some in lost]
+            return [place for start_ms, tally in regained for place in self._change(who, start_ms, tally)]
+
+        self._steps.append((self._at(clock), regain))
+
+    def _late(self, _: str, clock: str, who: str, calls: str, then: str, won: str) -> None:
+        """Calls that come late: they count where they happened."""
+        then_ms = self._at(then)
+        self._add(self._at(clock), who, int(calls), int(won), None, then_ms)
 
     def _kill(self, _: str, clock: str) -> None:
         def kill(now_ms: int) -> list[tuple[str, int]]:

@@ -136,3 +136,158 @@ def test_firing_that_nobody_has_foretold_fails_the_story():
             "on 2026-03-02 in Europe/Berlin\nat 09:10 ann has 60 calls, 0 connected\n"
             "between 09:10 and 09:11 expect connects of ann firing\nnever expect connects of ann firing",
         )
+
+
+BOB_LATE = """
+on 2026-03-02 in Europe/Berlin
+from 09:00 to 11:00 bob has 2 calls every 10 m, 1 connected
+from 09:00 to 17:00 ann has 3 calls every 10 m, 1 connected
+between 12:20 and 12:30 expect calls of bob firing because behind-pace
+"""
+
+
+@pytest.mark.parametrize("killed", ["", "at 13:09 the worker is killed", "at 13:10 the worker is killed"])
+def test_alert_was_never_true_when_calls_came_late(killed: str) -> None:
+    story = tell(
+        FLOOR + CALLS,
+        f"""
+        {BOB_LATE}
+        {killed}
+        at 13:10 bob had 12 calls at 11:00, 1 connected
+        at 13:10 bob had 12 calls at 11:20, 1 connected
+        between 13:10 and 13:11 expect calls of bob ok because corrected
+        from 13:20 to 17:00 bob has 3 calls every 10 m, 1 connected
+        at 16:59 expect calls of bob ok
+        """,
+    )
+
+    fired, corrected = story.log
+    assert (corrected.corrects, corrected.told_at_ms, corrected.told_value) == (1, fired.at_ms, fired.value)
+    assert (fired.value, corrected.value, corrected.expected) == (24, 48, fired.expected)
+    assert (corrected.from_state, corrected.sequence, corrected.window_from_ms) == ("firing", 2, fired.window_from_ms)
+
+
+def test_few_late_calls_leave_an_alert_true():
+    tell(
+        FLOOR + CALLS,
+        f"""
+        {BOB_LATE}
+        at 13:10 bob had 2 calls at 11:00, 1 connected
+        at 13:15 expect calls of bob firing
+        between 17:00 and 17:01 expect calls of bob suspended because off-shift
+        """,
+    )
+
+
+def test_alert_that_is_over_is_corrected_too():
+    """Bob catches up at two; at three it comes out that he was never behind. Nothing else that was told changes."""
+    story = tell(
+        FLOOR + CALLS,
+        f"""
+        {BOB_LATE}
+        at 14:00 bob has 60 calls, 1 connected
+        between 14:00 and 14:01 expect calls of bob ok because on-pace
+        at 15:00 bob had 12 calls at 11:00, 1 connected
+        at 15:00 bob had 24 calls at 11:20, 1 connected
+        between 15:00 and 15:01 expect calls of bob ok because corrected
+        """,
+    )
+
+    assert [(str(each.from_state), str(each.to_state), each.corrects) for each in story.log] == [
+        ("ok", "firing", None),
+        ("firing", "ok", None),
+        ("ok", "ok", 1),
+    ]
+
+
+def test_alert_that_became_true_later_is_not_corrected():
+    """With the late calls he would not have fired at noon, but by two he was behind all the same."""
+    story = tell(
+        FLOOR + CALLS,
+        f"""
+        {BOB_LATE}
+        at 14:30 bob has 60 calls, 1 connected
+        between 14:30 and 14:31 expect calls of bob ok because on-pace
+        at 15:00 bob had 8 calls at 10:50, 1 connected
+        """,
+    )
+
+    assert [str(each.reason) for each in story.log] == ["behind-pace", "on-pace"]
+
+
+def test_late_calls_after_work_correct_an_alert_that_rests():
+    tell(
+        FLOOR + CALLS,
+        """
+        on 2026-03-02 in Europe/Berlin
+        from 09:00 to 11:00 bob has 2 calls every 10 m, 1 connected
+        from 09:00 to 17:00 ann has 3 calls every 10 m, 1 connected
+        between 12:20 and 12:30 expect calls of bob firing because behind-pace
+        between 17:00 and 17:01 expect calls of bob suspended because off-shift
+        at 18:00 bob had 24 calls at 11:20, 1 connected
+        at 18:00 bob had 60 calls at 13:20, 1 connected
+        between 18:00 and 18:01 expect calls of bob ok because corrected
+        at 23:59 expect calls of bob ok
+        """,
+    )
+
+
+def test_correction_back_and_forth_ends_in_what_the_corrected_numbers_give():
+    story = tell(
+        FLOOR + CONNECTS,
+        """
+        on 2026-03-02 in Europe/Berlin
+        from 09:00 to 10:00 ann has 6 calls every 5 m, 2 connected
+        at 10:00 ann loses 24 connected
+        between 10:00 and 10:01 expect connects of ann firing because below-bound
+        at 10:10 ann regains what was lost
+        between 10:10 and 10:11 expect connects of ann ok because corrected
+        at 10:20 ann loses 24 connected
+        between 10:20 and 10:21 expect connects of ann firing because below-bound
+        at 10:30 ann regains what was lost
+        between 10:30 and 10:31 expect connects of ann ok because corrected
+        at 12:00 expect connects of ann ok
+        """,
+    )
+
+    assert [each.corrects for each in story.log] == [None, 1, None, 3]
+
+
+def test_alert_that_goes_on_because_it_is_not_far_enough_back_was_true_when_it_began():
+    """The call that comes late is judged with what fired at half past ten, not with what went on at noon."""
+    story = tell(
+        FLOOR + POINT,
+        """
+        on 2026-03-02 in Europe/Berlin
+        from 09:00 to 10:00 ann has 1 call every 2 m, 1 connected
+        from 10:00 to 11:15 ann has 1 call every 2 m, 0 connected
+        from 11:15 to 11:38 ann has 1 call every 2 m, 1 connected
+        at 11:40 ann has 10 calls, 0 connected
+        at 11:44 ann has 2 calls, 0 connected
+        from 12:00 to 17:00 ann has 1 call every 2 m, 1 connected
+        between 10:35 and 10:50 expect hour of ann firing because below-bound
+        between 10:48 and 10:55 expect hour of ann firing because below-bound
+        between 11:30 and 11:45 expect hour of ann recovering because within-bound
+        between 11:35 and 11:45 expect hour of ann firing because near-bound
+        at 11:42 ann had 1 call at 11:20, 1 connected
+        at 11:43 expect hour of ann firing
+        """,
+    )
+
+    assert "corrected" not in {str(each.reason) for each in story.log}
+
+
+def test_what_happens_after_an_alert_does_not_make_it_untrue():
+    """Ann's next calls in the very pane are good; nothing came late."""
+    tell(
+        FLOOR + CONNECTS,
+        """
+        on 2026-03-02 in Europe/Berlin
+        from 09:00 to 10:00 ann has 3 calls every 5 m, 0 connected
+        between 09:20 and 10:00 expect connects of ann firing because below-bound
+        at 09:57 ann has 30 calls, 30 connected
+        at 11:00 ann had 1 call at 09:05, 0 connected
+        between 09:57 and 09:58 expect connects of ann ok because within-bound
+        at 12:00 expect connects of ann ok
+        """,
+    )

@@ -3,7 +3,7 @@
 import pytest
 
 from kpistream.core.acks import Said, acknowledged, closed, muted, snoozed
-from kpistream.core.alerts import State, Subject
+from kpistream.core.alerts import State, Subject, Transition
 from kpistream.core.errands import GIVE_UP_MS, Kind, Silence, retry_after_ms
 from kpistream.core.receivers import HOUR_MS, MINUTE_MS
 from kpistream.core.targets import Severity, Why
@@ -402,6 +402,80 @@ def test_source_outage_silences_its_agents_without_a_rule() -> None:
         "connects/acme/source:pbx/2",
     ]
     assert {reason for *_, reason in reasons(desk)} == {"over-before-told"}
+
+
+def untrue(sequence: int, corrects: int = 1, scope: str = "agent:anna") -> Transition:
+    was = {"told_at_ms": NOON_MS, "told_value": 0.15, "told_numerator": 24, "told_denominator": 160}
+    return transition(sequence, State.OK, reason=Why.CORRECTED, corrects=corrects, scope=scope, value=0.3, **was)
+
+
+def test_who_was_told_of_an_alert_hears_that_it_was_not_true_also_when_it_is_over() -> None:
+    desk = Desk(CALM)
+    desk.take(transition(), transition(scope="agent:bela"))
+    desk.turn()
+    desk.take(transition(2, State.OK))
+    desk.turn()
+    desk.kill()
+
+    desk.take(untrue(3), untrue(2, scope="agent:bela"))
+
+    assert told(desk.wait(6 * MINUTE_MS)) == [
+        ("floor", "news", ["connects/acme/agent:anna/3", "connects/acme/agent:bela/2"])
+    ]
+
+
+def test_nobody_hears_that_something_was_not_true_who_was_not_told_of_it() -> None:
+    """Chiara's first alert was told, her second was over before it was; David's never was."""
+    desk = Desk(CALM)
+    desk.take(transition(scope="agent:chiara"))
+    desk.turn()
+    desk.take(transition(2, State.OK, scope="agent:chiara"))
+    desk.turn()
+    desk.take(silent_source(1, State.FIRING))
+    desk.take(transition(3, scope="agent:chiara"), transition(4, State.OK, scope="agent:chiara"))
+    desk.take(transition(scope="agent:david"), transition(2, State.OK, scope="agent:david"))
+    desk.wait(MINUTE_MS)
+    desk.take(silent_source(2, State.OK))
+    desk.turn()
+
+    desk.take(untrue(5, 3, "agent:chiara"), untrue(3, 1, "agent:david"))
+
+    assert desk.wait(10 * MINUTE_MS) == []
+    assert {reason for *_, reason in reasons(desk)[-2:]} == {"never-told"}
+
+
+def silent_source(sequence: int, to: State, source: str = "pbx") -> Transition:
+    return transition(sequence, to, target="source-silent", scope=f"source:{source}", team=None, hidden=4)
+
+
+def test_source_that_dies_is_one_message_and_who_is_really_behind_is_told_when_it_is_back() -> None:
+    """anna and chiara fire because nothing is heard; when it is back chiara has caught up, and anna has not."""
+    desk = Desk(CALM)
+    desk.take(silent_source(1, State.FIRING))
+    heard = {"sources": ("pbx",)}
+    desk.take(transition(**heard), transition(scope="agent:chiara", **heard), transition(scope="team:north"))
+    desk.kill()
+
+    assert told(desk.wait(10 * MINUTE_MS)) == [("floor", "news", ["source-silent/acme/source:pbx/1"])]
+    desk.take(silent_source(2, State.RECOVERING), transition(2, State.OK, scope="agent:chiara", **heard))
+    assert desk.wait(10 * MINUTE_MS) == []
+    desk.take(silent_source(3, State.OK), transition(2, State.OK, scope="team:north"))
+    assert sorted(ids[0] for _, _, ids in told(desk.wait(10 * MINUTE_MS))) == [
+        "connects/acme/agent:anna/1",
+        "source-silent/acme/source:pbx/3",
+    ]
+
+
+def test_who_is_heard_through_other_sources_only_is_told_in_an_outage() -> None:
+    desk = Desk(CALM)
+
+    desk.take(silent_source(1, State.FIRING, "crm"))
+    desk.take(transition(sources=("pbx",)), transition(scope="agent:bela", sources=("crm", "pbx")))
+
+    assert sorted(ids[0] for _, _, ids in told(desk.wait(10 * MINUTE_MS))) == [
+        "connects/acme/agent:anna/1",
+        "source-silent/acme/source:crm/1",
+    ]
 
 
 # ---- quiet hours, rate

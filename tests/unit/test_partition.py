@@ -131,7 +131,7 @@ def test_flush_takes_panes_sums_and_position_once():
     (record,) = records(flush)
     assert isinstance(record, PaneRecord)
     assert (record.place, record.version, record.tally) == (Place(ADA, 0), version, {CALLS: 2, TALK_MS: 1500})
-    assert flush.sums == [PaneSum(Place(ADA, 0), version, pack_tally({CALLS: 2, TALK_MS: 1500}))]
+    assert flush.sums == [PaneSum(Place(ADA, 0), version, pack_tally({CALLS: 2, TALK_MS: 1500}), ("pbx",))]
     assert (flush.upto, flush.newest_ms, flush.frontier_ms) == (2, 5, None)
     assert not part.snapshot(None)
 

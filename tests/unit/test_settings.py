@@ -121,6 +121,27 @@ def test_all_faults_of_a_roster_come_at_once():
     ]
 
 
+def test_faults_of_sources_come_at_once():
+    text = """tenants:
+  acme:
+    silent_after: 30 s
+    sources:
+      pbx: {silent_after: 2 days}
+      crm: {}
+      the dialer: {silent_after: off}
+      chat: {silent_after: off, owner: it}
+      mail: {silent_after: 24 h}
+"""
+    assert faults(roster=text) == [
+        'roster.yaml:3 tenants.acme.silent_after: "30 s" must be 1 m to 24 h, or off',
+        'roster.yaml:5 tenants.acme.sources.pbx.silent_after: "2 days" is no duration, write 90 s, 1.5 m or 2 h',
+        "roster.yaml:6 tenants.acme.sources.crm: needs silent_after",
+        'roster.yaml:7 tenants.acme.sources.the dialer: "the dialer" must be 1 to 64 of the characters '
+        "A-Z a-z 0-9 . _ -",
+        "roster.yaml:8 tenants.acme.sources.chat.owner: unknown key",
+    ]
+
+
 def test_all_faults_of_targets_come_at_once():
     text = """targets:
   - name: one

@@ -47,6 +47,15 @@ def test_nothing_changes_by_comments_and_order():
     assert changes(read(), read(roster="# people\n" + BEFORE["roster"])) == []
 
 
+def test_how_long_sources_may_be_silent():
+    said_now = "    silent_after: 1 h\n    sources: {crm: {silent_after: off}}\n    queues: {sales: north}\n"
+
+    assert said("roster", "    queues: {sales: north}\n", said_now) == [
+        "acme: silent_after: as usual -> 60 m",
+        "acme: source crm: silent_after as usual -> off",
+    ]
+
+
 def test_who_moves_when_from_where_to_where():
     moved = "bob: {team: [{team: north, to: 2026-11-20}, {team: south, from: 2026-11-20}], from: 2026-01-05}"
 

@@ -11,11 +11,22 @@ from babel.messages.pofile import read_po
 from kpistream.core.alerts import State
 from kpistream.core.contributing import Contributor
 from kpistream.core.errands import Entry, Kind, Message
+from kpistream.core.explanation import Happened, Next
 from kpistream.core.receivers import LOCALES
 from kpistream.core.targets import Direction, Severity, Why
 from kpistream.core.windows import CALENDAR_WINDOWS, LIVE_WINDOWS
 from kpistream.notify.languages import Language
-from kpistream.notify.wording import KPI, REASONS, STATES, WINDOWS, Text, names_of_kpis, write
+from kpistream.notify.wording import (
+    KPI,
+    REASONS,
+    SOURCE_HEADLINES,
+    SOURCE_NEXTS,
+    STATES,
+    WINDOWS,
+    Text,
+    names_of_kpis,
+    write,
+)
 from tests.unit.telling import NOON_MS, transition
 
 NOTIFY = Path(__file__).parents[2] / "src" / "kpistream" / "notify"
@@ -171,6 +182,74 @@ def test_team_is_told_its_agents_and_where_to_look_them_up() -> None:
 
     assert "Most to do with it:\n  bob: 20% (20 of 100)\nOpen them: kpistream report agents --tenant acme " in body
     assert "--from 2026-07-28T22:00:00+00:00 --to 2026-07-29T22:00:00+00:00" in body
+
+
+SILENT = {
+    "target": "source-silent",
+    "scope": "source:pbx",
+    "kpi": "source_silence",
+    "window": "silence",
+    "window_from_ms": NOON_MS - 900_000,
+    "direction": Direction.AT_MOST,
+    "low": None,
+    "high": 900_000.0,
+    "value": 930_000,
+    "numerator": 930_000,
+    "denominator": None,
+    "team": None,
+    "display_name": "pbx",
+    "owner": None,
+    "against": None,
+    "alpha": None,
+    "reason": Why.SOURCE_SILENT,
+    "hidden": 12,
+}
+
+
+def test_alert_that_was_not_true_says_what_was_told_and_what_is_known() -> None:
+    then = {"corrects": 1, "told_at_ms": NOON_MS - 3_600_000, "told_value": 0.15, "told_numerator": 24}
+    now = {"reason": Why.CORRECTED, "value": 0.3, "numerator": 48, "against": None, "told_denominator": 160}
+
+    lines = read(ENGLISH, sequence=2, to=State.OK, **then, **now).body.splitlines()
+
+    assert (
+        lines[0]
+        == "Anna Berg: connect share: the alert was not true: 30% (48 of 160) at that time, target at least 25%"
+    )
+    assert lines[2:4] == [
+        "Value: 30% (48 of 160), events came late or were corrected",
+        "Target connects: at least 25%, which holds for all",
+    ]
+    told = "15% (24 of 160). That was not true: events came late or were corrected"
+    assert f"Told 2026-07-29 12:00 (Europe/Berlin): {told}" in lines
+    chinese = read(CHINESE, sequence=2, to=State.OK, **then, **now)
+    assert chinese.subject == "Anna Berg：接通率的告警不成立：当时为30%（160中的48），目标不低于25%"
+
+
+def test_silent_source_says_since_when_and_whom_it_hides() -> None:
+    assert read(ENGLISH, **SILENT).body.splitlines() == [
+        "pbx, tenant acme: the source is silent for 15 min 30 s, and hides 12 people at work",
+        "Last event: before 2026-07-29 12:45 (Europe/Berlin)",
+        "Told after: 15 min 0 s at work",
+        "Look at the source, at its way to Kafka, and at what was refused: kpistream dlq list",
+        "Next: the alert is over when events have come again for five minutes",
+        "Alert: source-silent/acme/source:pbx/1",
+        'Acknowledge: kpistream alerts ack source-silent/acme/source:pbx/1 --note "..."',
+    ]
+    assert read(CHINESE, **SILENT).subject == "数据源pbx（租户acme）已静默15分30秒，12名在岗人员的情况不明"
+
+
+def test_source_that_is_heard_again_says_so() -> None:
+    over = {**SILENT, "to": State.OK, "reason": Why.SOURCE_HEARD, "value": 0, "hidden": None}
+
+    assert read(ENGLISH, **over).subject == "pbx, tenant acme: the source is heard again"
+    rests = {**SILENT, "to": State.SUSPENDED, "reason": Why.OFF_SHIFT, "value": None, "hidden": 0}
+    assert read(ENGLISH, **rests).subject == "pbx, tenant acme: the silent source rests, the alert is not over"
+
+
+def test_every_alert_of_a_source_has_words() -> None:
+    assert set(SOURCE_HEADLINES) == set(Happened)
+    assert set(SOURCE_NEXTS) == set(Next)
 
 
 def test_kpi_that_this_version_does_not_know_has_words_too() -> None:

@@ -15,7 +15,7 @@ import msgspec
 from kpistream.core.contributing import MISSED, Contributor
 from kpistream.core.kpis import BY_NAME, definition
 from kpistream.core.targets import Direction, Judgement, Severity, Target, Verdict, Why
-from kpistream.core.windows import LIVE_WINDOWS, Window
+from kpistream.core.windows import CALENDAR_WINDOWS, LIVE_WINDOWS, Window
 
 
 class State(StrEnum):
@@ -37,7 +37,7 @@ class Subject(NamedTuple):
     target: str
     tenant: str
     scope: str
-    """`agent:ID`, `team:NAME` or `tenant`."""
+    """`agent:ID`, `team:NAME`, `tenant` or `source:NAME`."""
 
 
 class Alert(msgspec.Struct, frozen=True):
@@ -98,6 +98,19 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """Start of the pane from which on most speaks against the target, an estimate; None where nobody has looked."""
     bound_from: str | None = None
     """Where the bound comes from, when it is not the target's own as it is: `tier new, week 3 of the ramp (60 %)`."""
+    hidden: int | None = None
+    """Of a source: people at work of whom nothing is known while it is silent."""
+    sources: tuple[str, ...] = ()
+    """Of an agent: the sources that they were heard through lately; empty where nobody has looked."""
+    last_pane: str | None = None
+    """Of what fires: the sums of the pane that was not over, as they were; None where nobody has kept them."""
+    corrects: int | None = None
+    """Sequence with which an alert fired that was not true."""
+    told_at_ms: int | None = None
+    """When that was; and the numbers that were told then."""
+    told_value: float | int | None = None
+    told_numerator: int | None = None
+    told_denominator: int | None = None
     contributors: tuple[Contributor, ...] = ()
     """The events, or agents of a team, that have most to do with it; none where nobody has looked."""
 
@@ -177,7 +190,8 @@ def _carried(alert: Alert, target: Target, window_from_ms: int) -> State:
 
 def _begins_anew(target: Target) -> bool:
     """True when what was found of one window says nothing of the next: evidence, and what takes a week or longer."""
-    return target.level is not None or target.window not in LIVE_WINDOWS
+    longer = target.window in CALENDAR_WINDOWS and target.window not in LIVE_WINDOWS
+    return target.level is not None or longer
 
 
 def alert_id(subject: Subject, sequence: int) -> str:
@@ -325,8 +339,9 @@ def explain(transition: Transition) -> str:
     cases = "" if transition.denominator is None else f" (n {transition.denominator})"
     bounds = [f"at least {transition.low:.6g}"] if transition.low is not None else []
     bounds += [f"at most {transition.high:.6g}"] if transition.high is not None else []
-    unit = BY_NAME[transition.kpi].unit
+    kpi = BY_NAME.get(transition.kpi)
+    unit, formula = ("ms", transition.kpi) if kpi is None else (kpi.unit, definition(kpi))
     return (
         f"{who}: {transition.kpi} {number}{cases}, target {transition.target} {' and '.join(bounds)} {unit}, "
-        f"{transition.window}, {transition.to_state} ({transition.reason}); {definition(BY_NAME[transition.kpi])}"
+        f"{transition.window}, {transition.to_state} ({transition.reason}); {formula}"
     )

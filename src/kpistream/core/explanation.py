@@ -15,13 +15,14 @@ import msgspec
 from kpistream.core.alerts import State, Transition
 from kpistream.core.contributing import Contributor
 from kpistream.core.kpis import BY_NAME, definition
+from kpistream.core.outages import OUTAGE_KPI, SOURCE_KIND
 from kpistream.core.targets import Direction, Severity, Why
 from kpistream.core.windows import BUSINESS_DAY
 
 _MOST_DAYS: Final = 1_000_000
 _FIGURES: Final = 2
-_MET: Final = (Why.WITHIN_BOUND, Why.NEAR_BOUND, Why.ON_PACE)
-_MISSED: Final = (Why.BELOW_BOUND, Why.ABOVE_BOUND, Why.BEHIND_PACE)
+_MET: Final = (Why.WITHIN_BOUND, Why.NEAR_BOUND, Why.ON_PACE, Why.SOURCE_HEARD)
+_MISSED: Final = (Why.BELOW_BOUND, Why.ABOVE_BOUND, Why.BEHIND_PACE, Why.SOURCE_SILENT)
 BUSINESS_HOURS: Final = "business-hours"
 """Basis of a pace where no shift is known."""
 
@@ -38,6 +39,8 @@ class Happened(StrEnum):
     """Met again, and not for long enough."""
     RECOVERED = "recovered"
     """The number says so: the target is met again."""
+    NEVER_TRUE = "never-true"
+    """By what is known now the target was not missed: late events or corrections say so."""
     ENDED = "ended"
     """Over without having recovered: its period has ended, or too little is known of the new one."""
     UNKNOWN = "unknown"
@@ -84,7 +87,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     kpi: str
     unit: str
-    """Empty for a KPI that this version does not know."""
+    """Empty for a KPI that this version does not know; `ms` of a silence."""
     formula: str
     tenant: str
     scope: str
@@ -117,6 +120,19 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """How many are missing to that."""
     basis: str | None
     no_shift_known: bool
+    source: str | None
+    """The source that the alert is about; None: it is about a target."""
+    hidden: int | None
+    """Of a source: people at work of whom nothing is known while it is silent."""
+    last_ms: int | None
+    """Of a source: it was heard before this instant last."""
+    corrects: int | None
+    """Sequence of the alert that was not true; `value` is what is known now of the moment `told_at_ms`."""
+    told_at_ms: int | None
+    told_value: float | int | None
+    """What was told then, and what it was made of."""
+    told_numerator: int | None
+    told_denominator: int | None
     previous: State
     state: State
     resumes: State | None
@@ -154,6 +170,12 @@ _SAME: Final = (
     "expected",
     "basis",
     "contributors",
+    "hidden",
+    "corrects",
+    "told_at_ms",
+    "told_value",
+    "told_numerator",
+    "told_denominator",
 )
 """Fields that are the transition's own."""
 
@@ -161,13 +183,17 @@ _SAME: Final = (
 def explained(transition: Transition) -> Explanation:
     """The transition with everything that follows from it."""
     kpi, state = BY_NAME.get(transition.kpi), transition.to_state
+    scope_kind, _, name = transition.scope.partition(":")
+    source = name if scope_kind == SOURCE_KIND else None
     resting = state in (State.NO_DATA, State.SUSPENDED)
     return Explanation(
         **{name: getattr(transition, name) for name in _SAME},
         happened=happened(transition),
-        unit="" if kpi is None else kpi.unit,
+        unit=_unit(transition),
         formula=transition.kpi if kpi is None else definition(kpi),
-        who=transition.display_name or transition.scope.partition(":")[2] or transition.tenant,
+        who=transition.display_name or name or transition.tenant,
+        source=source,
+        last_ms=None if source is None else transition.window_from_ms,
         chance_days=chance_days(transition),
         alarm_days=_alarm_days(transition),
         since_ms=_since_ms(transition),
@@ -182,12 +208,19 @@ def explained(transition: Transition) -> Explanation:
     )
 
 
+def _unit(transition: Transition) -> str:
+    kpi = BY_NAME.get(transition.kpi)
+    return kpi.unit if kpi is not None else "ms" if transition.kpi == OUTAGE_KPI else ""
+
+
 def happened(transition: Transition) -> Happened:
     """What the transition means; only a number that meets its target has recovered."""
     if transition.to_state is State.FIRING and transition.reason not in _MISSED:
         return Happened.GOES_ON
     if transition.to_state is not State.OK:
         return _HAPPENED[transition.to_state]
+    if transition.reason is Why.CORRECTED:
+        return Happened.NEVER_TRUE
     return Happened.RECOVERED if transition.reason in _MET else Happened.ENDED
 
 

@@ -67,7 +67,7 @@ class Holding:
             labels = [label_of(transition, label) for label in rule.equal]
             for other, cause in self._causes.items():
                 same = rule.when.takes(cause) and [label_of(cause, label) for label in rule.equal] == labels
-                if same and other != subject:
+                if same and other != subject and _may_explain(cause, transition):
                     return True
         return False
 
@@ -87,6 +87,12 @@ class Holding:
             return Held(blocked, None if snoozed_ms <= now_ms else snoozed_ms)
         left, over = _over(errand)
         return Held(left, now_ms, errand.fires and not answered(errand, ack, now_ms), over)
+
+
+def _may_explain(cause: Transition, transition: Transition) -> bool:
+    """False for a source that is silent and somebody who is heard through others only."""
+    kind, _, source = cause.scope.partition(":")
+    return kind != "source" or not transition.sources or source in transition.sources
 
 
 def group_of(errand: Errand, receiver: Receiver, route: Route) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ readers ask for; looking for one entry or joining opens it again.
 
 from collections.abc import Iterable
 from enum import Enum, auto
+from functools import lru_cache
+from itertools import islice
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -121,10 +123,39 @@ def contributions_of(packed_array: bytes) -> list[tuple[str, Contribution]]:
     return [(found[0], found[5]) for found in _decode_all(packed_array) if not found[4]]
 
 
+_NO_SOURCES: Final[tuple[str, ...]] = ()
+
+
+def _with(sources: tuple[str, ...], identities: Iterable[str]) -> tuple[str, ...]:
+    """These sources and those of identities; the very same when there are no others."""
+    for identity in identities:
+        source = identity.split("/", 2)[1]
+        if source not in sources:
+            sources = _shared(frozenset((*sources, source)))
+    return sources
+
+
+@lru_cache(maxsize=4096)
+def _shared(sources: frozenset[str]) -> tuple[str, ...]:
+    """One object for nearly all panes of an installation."""
+    return tuple(sorted(sources))
+
+
 class Pane:
     """The entries of one place. Only `join` changes it."""
 
-    __slots__ = ("_entries", "_packed_tally", "_sealed", "_tally", "_version", "key", "size", "start_ms")
+    __slots__ = (
+        "_entries",
+        "_packed_tally",
+        "_sealed",
+        "_sourced",
+        "_sources",
+        "_tally",
+        "_version",
+        "key",
+        "size",
+        "start_ms",
+    )
 
     def __init__(self, key: str, start_ms: int) -> None:
         self.key = key
@@ -135,6 +166,9 @@ class Pane:
         self._tally: Tally = {}
         self._packed_tally = _UNKNOWN
         self._version = 0
+        self._sourced = 0
+        """Entries, the first ones, whose sources are in `_sources`: none ever goes, and new ones come behind."""
+        self._sources = _NO_SOURCES
         self._sealed = b""
         """The packed entries as one msgpack array, when `_entries` is None."""
 
@@ -194,6 +228,17 @@ class Pane:
         if self._entries is None:
             return [entry.identity for entry in _decode_named(self._sealed)]
         return list(self._entries)
+
+    def sources(self) -> tuple[str, ...]:
+        """Sources that its entries come from, sorted; of tombstones, too. Costs what is new since the last time."""
+        entries = self._entries
+        if entries is None:
+            return _with(_NO_SOURCES, self.identities())
+        new = len(entries) - self._sourced
+        if new:
+            self._sources = _with(self._sources, islice(reversed(entries), new))
+            self._sourced += new
+        return self._sources
 
     def fill(self, packed: bytes, packed_tally: bytes = _UNKNOWN) -> list[str]:
         """Become the sealed pane with these entries, as `packed` gave them, and their sums, if they are known.
@@ -270,6 +315,8 @@ class PaneSum(NamedTuple):
     place: Place
     version: int
     packed_tally: bytes
+    sources: tuple[str, ...] = ()
+    """Where its events come from."""
 
     @property
     def tally(self) -> Tally:

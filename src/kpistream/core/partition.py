@@ -290,7 +290,7 @@ class Partition:
         for pane in at.dirty:
             chunks = chunk_count(pane.size, settings.chunk_bytes)
             changelog.extend(encode_pane(pane, settings.pane_ms, self.writer, chunks))
-            sums.append(PaneSum(pane.place, pane.version, pane.packed_tally))
+            sums.append(PaneSum(pane.place, pane.version, pane.packed_tally, pane.sources()))
         changelog.extend(encode_mark(place, offset) for place, offset in at.marks.items())
         changelog.extend((key, None) for key in self._buried_keys(sink_committed))
         frontier_ms = self._next_frontier()

@@ -92,6 +92,10 @@ class Tenant:
     """Team of each queue's calls that reached no agent."""
     campaigns: Mapping[str, tuple[Dated, ...]] = field(default_factory=dict)
     """Team of each campaign's calls that reached no agent."""
+    silent_after_ms: int | None = None
+    """How long a source may be silent while people are at work; 0: nobody is told. None: nothing is said."""
+    sources: Mapping[str, int] = field(default_factory=dict)
+    """The same for single sources."""
 
     @cached_property
     def alias_index(self) -> dict[tuple[str, str], list[Dated]]:

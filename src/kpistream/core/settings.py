@@ -25,7 +25,7 @@ from kpistream.core.roster import (
 from kpistream.core.schedule_settings import read_schedules
 from kpistream.core.schedules import Schedules
 from kpistream.core.settings_dates import Calendar, span
-from kpistream.core.settings_values import clock_min, duration_ms, identifier, label, zone_name
+from kpistream.core.settings_values import clock_min, duration_ms, identifier, label, silent_after_ms, zone_name
 from kpistream.core.target_settings import read_targets
 from kpistream.core.targets import Target
 from kpistream.core.yaml_nodes import Faults, Node, ParsedTexts, Section
@@ -133,10 +133,25 @@ def _tenant(name: str, section: Section, default_zone: str) -> Tenant:
         people,
         _teams_of_scopes(section, "queues", calendar, teams),
         _teams_of_scopes(section, "campaigns", calendar, teams),
+        section.read("silent_after", silent_after_ms),
+        _sources(section),
     )
     _check_aliases(section, tenant)
     section.finish()
     return tenant
+
+
+def _sources(section: Section) -> dict[str, int]:
+    out: dict[str, int] = {}
+    for source, node in _children(section, "sources", identifier).items():
+        inner = Section(node, section.faults)
+        found_ms = inner.read("silent_after", silent_after_ms)
+        inner.finish()
+        if "silent_after" not in inner:
+            inner.fault("needs silent_after")
+        elif found_ms is not None:
+            out[source] = found_ms
+    return out
 
 
 def _limits(section: Section) -> Limits:

@@ -120,6 +120,11 @@ def _tenant(old: Tenant, new: Tenant) -> Iterator[str]:
     for key in type(new.limits).__annotations__:
         if getattr(old.limits, key) != getattr(new.limits, key):
             yield f"limit {key}: {getattr(old.limits, key)} -> {getattr(new.limits, key)}"
+    if old.silent_after_ms != new.silent_after_ms:
+        yield f"silent_after: {_silence(old.silent_after_ms)} -> {_silence(new.silent_after_ms)}"
+    for source in _differ(old.sources, new.sources):
+        was_ms, now_ms = old.sources.get(source), new.sources.get(source)
+        yield f"source {source}: silent_after {_silence(was_ms)} -> {_silence(now_ms)}"
     for team in _differ(old.teams, new.teams):
         was, now = old.teams.get(team), new.teams.get(team)
         if was is None or now is None:
@@ -132,6 +137,10 @@ def _tenant(old: Tenant, new: Tenant) -> Iterator[str]:
     for kind, was_of, now_of in (("queue", old.queues, new.queues), ("campaign", old.campaigns, new.campaigns)):
         for name in _differ(was_of, now_of):
             yield from _timeline(f"{kind} {name}: team", was_of.get(name, ()), now_of.get(name, ()), days)
+
+
+def _silence(after_ms: int | None) -> str:
+    return "as usual" if after_ms is None else f"{after_ms / 60_000:g} m" if after_ms else "off"
 
 
 def _fields(whose: str, old: Mapping[str, Any], *new: Any) -> Iterator[str]:

@@ -20,6 +20,8 @@ _SHARE: Final = re.compile(rf"({_NUMBER}) ?%")
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _CLOCK: Final = re.compile(r"(\d{2}):(\d{2})")
 _TEXT_LIMIT: Final = 256
+_OFF: Final = ("off", "no", "false")
+_SILENT_MS: Final = (60_000, 86_400_000)
 _LEVEL: Final = re.compile(r"(\d{1,3}) a (day|week|month) for (\d{1,6})")
 _WORKING_DAYS: Final = {"day": 1, "week": 5, "month": 21}
 
@@ -33,6 +35,16 @@ def duration_ms(text: str) -> int:
     if exact < 0 or exact.denominator != 1:
         raise ValueError(f'"{text}" must be a whole number of milliseconds, 0 or more')
     return int(exact)
+
+
+def silent_after_ms(text: str) -> int:
+    """How long a source may be silent: 1 minute to 24 hours; 0 for `off`."""
+    if text in _OFF:
+        return 0
+    found_ms = duration_ms(text)
+    if not _SILENT_MS[0] <= found_ms <= _SILENT_MS[1]:
+        raise ValueError(f'"{text}" must be 1 m to 24 h, or off')
+    return found_ms
 
 
 def bound(text: str, unit: str) -> Fraction:

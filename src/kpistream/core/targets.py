@@ -125,7 +125,12 @@ class Why(StrEnum):
     NO_SCHEDULE = "no-schedule"
     """Nobody has said when this agent works: nothing is expected by now."""
     SOURCE_SILENT = "source-silent"
-    """Nothing is heard of anybody although people are at work: that says nothing about this agent."""
+    """Nothing is heard of anybody although people are at work: that says nothing about this agent. Of a source: it is
+    its outage."""
+    SOURCE_HEARD = "source-heard"
+    """Of a source: events of it come."""
+    CORRECTED = "corrected"
+    """By what is known now the alert was never true: late events or corrections say so."""
     EVIDENCE_OPEN = "evidence-open"
     """Beyond its bound, but so little or so few that chance does that: no alarm, and no proof that all is well."""
     CATCHING_UP = "catching-up"

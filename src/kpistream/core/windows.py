@@ -204,6 +204,10 @@ class RunningWindow:
         """The packed tally of one of these panes."""
         return self._panes[start_ms]
 
+    def pane_at(self, at_ms: int) -> bytes:
+        """The packed tally of the pane that holds an instant."""
+        return self._panes.get(pane_start(at_ms, self.pane_ms), NOTHING)
+
     def put(self, start_ms: int, packed: bytes) -> bool:
         """The pane at `start_ms` now has this packed tally, whatever it had before; True when it was another.
 

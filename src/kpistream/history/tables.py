@@ -142,10 +142,8 @@ def sums() -> str:
 
 COORDINATES: Final = ("topic", "partition", "offset")
 """Columns that say where in the log a row was read."""
-_FIELDS: Final = {
-    "contributors": "contributor_names",
-    **{name: f"{name}_ms" for name in ("at", "since", "slip_from", "as_of", "window_from", "window_to")},
-}
+_INSTANTS: Final = ("at", "since", "slip_from", "told_at", "as_of", "window_from", "window_to")
+_FIELDS: Final = {"contributors": "contributor_names", **{name: f"{name}_ms" for name in _INSTANTS}}
 
 
 def field_of(column: str) -> str:
@@ -185,6 +183,13 @@ ALERT_COLUMNS: Final[dict[str, str]] = {
     "since": f"Nullable({INSTANT})",
     "slip_from": f"Nullable({INSTANT})",
     "bound_from": "Nullable(String)",
+    "hidden": "Nullable(UInt32)",
+    "sources": "Array(LowCardinality(String))",
+    "corrects": "Nullable(UInt64)",
+    "told_at": f"Nullable({INSTANT})",
+    "told_value": "Nullable(Float64)",
+    "told_numerator": "Nullable(Int64)",
+    "told_denominator": "Nullable(Int64)",
     "contributors": "Array(String)",
     "topic": NAME,
     "partition": "UInt32",

@@ -61,7 +61,7 @@ class Completeness:
     async def look(self, at_ms: int) -> list[str]:
         """Who holds it up, as `group topic[partition]`; nobody: `whole_to_ms` has moved on, at most to `at_ms`."""
         if self._noted is None:
-            behind = await self._behind(self._way.reader, self._way.log, await self._offsets(self._way.log, at_ms))
+            behind = await self.unread(at_ms)
             if behind:
                 return behind
             self._noted = at_ms, await self.ends(self._way.followed)
@@ -70,6 +70,10 @@ class Completeness:
         if not behind:
             self._noted, self.whole_to_ms = None, noted_ms
         return behind
+
+    async def unread(self, at_ms: int) -> list[str]:
+        """Where the reader of the log has not read what was appended before an instant."""
+        return await self._behind(self._way.reader, self._way.log, await self._offsets(self._way.log, at_ms))
 
     async def ends(self, topic: str) -> dict[int, int]:
         """End of every partition of a topic."""

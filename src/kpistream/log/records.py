@@ -5,12 +5,15 @@ A record that is forwarded or replayed carries the timestamp under which it was 
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
 from kpistream.errors import EventRejected, Reason
 
 FIRST_TIMESTAMP: Final = "kpi-first-timestamp"
 HOP: Final = "kpi-hop"
+SOURCES: Final = "kpi-sources"
+"""Of a record of the team panes: where the events of the pane come from, by spaces; source names hold none."""
 CONFLICT_REASON: Final = ("kpi-reason", str(Reason.CONFLICT).encode())
 """Header of a dead letter that says: two contents came with one revision."""
 ORIGINAL: Final = "kpi-original-"
@@ -102,6 +105,20 @@ def first_timestamp_ms(record: FetchedRecord) -> int:
         if name == FIRST_TIMESTAMP and value and value.isdigit():
             return min(int(value[:15]), record.timestamp)
     return record.timestamp
+
+
+def sources_of(headers: Headers) -> tuple[str, ...]:
+    """The sources that a record of the team panes names; none for one that an earlier version wrote."""
+    for name, value in headers:
+        if name == SOURCES and value:
+            return _names(value)
+    return ()
+
+
+@lru_cache(maxsize=4096)
+def _names(value: bytes) -> tuple[str, ...]:
+    """Nearly all panes of an installation name one of few sets of sources."""
+    return tuple(value.decode("utf-8", "replace").split(" "))
 
 
 def kept_headers(headers: Headers) -> Headers:

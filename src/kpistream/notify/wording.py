@@ -22,9 +22,30 @@ HEADLINES: Final = {
     Happened.MAY_SLIP: N_("{who}: {kpi} may miss its target: {value}, target {bound}"),
     Happened.RECOVERS: N_("{who}: {kpi} meets its target again, not for long enough yet: {value}, target {bound}"),
     Happened.RECOVERED: N_("{who}: {kpi} has recovered: {value}, target {bound}"),
+    Happened.NEVER_TRUE: N_("{who}: {kpi}: the alert was not true: {value} at that time, target {bound}"),
     Happened.ENDED: N_("{who}: {kpi}: the alert has ended without a recovery: {value}, target {bound}"),
     Happened.UNKNOWN: N_("{who}: {kpi}: nothing is known now, the alert is not over"),
     Happened.RESTS: N_("{who}: {kpi}: the target rests, the alert is not over"),
+}
+SOURCE_HEADLINES: Final = {
+    Happened.SLIPS: N_("{who}, tenant {tenant}: the source is silent for {value}, and hides {hidden} people at work"),
+    Happened.GOES_ON: N_("{who}, tenant {tenant}: the source is still silent"),
+    Happened.MAY_SLIP: N_("{who}, tenant {tenant}: the source may be silent"),
+    Happened.RECOVERS: N_("{who}, tenant {tenant}: the source is heard again, not for long enough yet"),
+    Happened.RECOVERED: N_("{who}, tenant {tenant}: the source is heard again"),
+    Happened.NEVER_TRUE: N_("{who}, tenant {tenant}: the alert of the source was not true"),
+    Happened.ENDED: N_("{who}, tenant {tenant}: the alert of the source has ended"),
+    Happened.UNKNOWN: N_("{who}, tenant {tenant}: nothing is known of the source now"),
+    Happened.RESTS: N_("{who}, tenant {tenant}: the silent source rests, the alert is not over"),
+}
+SOURCE_NEXTS: Final = {
+    Next.FIRES_IF_IT_STAYS: N_("the alert fires if it stays so"),
+    Next.OVER_WHEN_MET: N_("the alert is over when events have come again for five minutes"),
+    Next.OVER_IF_IT_STAYS: N_("the alert is over if events go on to come"),
+    Next.JUDGED_ANEW: N_("what waited because of it is told, if it is still so"),
+    Next.GOES_ON_WITH_DATA: N_("the alert goes on when data come again"),
+    Next.GOES_ON_AT_WORK: N_("the alert goes on when work begins again and nothing comes"),
+    Next.NOTHING: N_("nothing: the source is not waited for any more"),
 }
 NEXTS: Final = {
     Next.FIRES_IF_IT_STAYS: N_("the alert fires if it stays so"),
@@ -54,6 +75,8 @@ REASONS: Final = {
     Why.BEHIND_PACE: N_("behind pace"),
     Why.NO_SCHEDULE: N_("nobody has said when this agent works"),
     Why.SOURCE_SILENT: N_("the source is silent for everybody"),
+    Why.SOURCE_HEARD: N_("events come again"),
+    Why.CORRECTED: N_("events came late or were corrected"),
     Why.EVIDENCE_OPEN: N_("so little beyond its bound that chance does that"),
     Why.CATCHING_UP: N_("the system is catching up"),
     Why.PANES_CLOSED: N_("the window reaches further back than live data"),
@@ -155,6 +178,12 @@ def _of_team(entries: Sequence[Entry], language: Language) -> str:
 
 def headline(found: Explanation, language: Language) -> str:
     """The alert in one line."""
+    if found.source is not None:
+        length = language._("unknown time") if found.value is None else language.duration(found.value)
+        hidden = language.number(found.hidden or 0)
+        return language._(SOURCE_HEADLINES[found.happened]).format(
+            who=found.source, tenant=found.tenant, value=length, hidden=hidden
+        )
     return language._(HEADLINES[found.happened]).format(
         who=found.who, kpi=kpi_name(found.kpi, language), value=value(found, language), bound=bound(found, language)
     )
@@ -170,6 +199,8 @@ def full(entry: Entry, language: Language) -> str:
     """The alert in lines: everything that the explanation says."""
     found = explained(entry.transition)
     tell = language._
+    if found.source is not None:
+        return "\n".join([headline(found, language), *_of_source(found, language), *_end(entry, found, language)])
     lines = [headline(found, language)]
     if found.team is not None:
         lines.append(tell("Team: {team}").format(team=found.team))
@@ -181,7 +212,7 @@ def full(entry: Entry, language: Language) -> str:
             target=found.target, bound=bound(found, language), origin=origin(found, language)
         ),
     ]
-    lines += evidence(found, language) + pace(found, language)
+    lines += told(found, language) + evidence(found, language) + pace(found, language)
     lines += [
         tell("Window: {window}, {begin} to {end}").format(
             window=tell(WINDOWS.get(found.window, found.window)),
@@ -197,6 +228,27 @@ def full(entry: Entry, language: Language) -> str:
         tell("How it is counted: {formula}").format(formula=found.formula),
     ]
     lines += contributors(found, language)
+    return "\n".join(lines + _end(entry, found, language))
+
+
+def _of_source(found: Explanation, language: Language) -> list[str]:
+    """What is known of a source that is, or was, silent."""
+    tell = language._
+    lines = []
+    if found.last_ms is not None:
+        lines.append(
+            tell("Last event: before {time} ({zone})").format(time=language.time(found.last_ms), zone=language.zone)
+        )
+    if found.high is not None:
+        lines.append(tell("Told after: {length} at work").format(length=language.duration(found.high)))
+    if found.state is State.FIRING:
+        lines.append(tell("Look at the source, at its way to Kafka, and at what was refused: kpistream dlq list"))
+    return [*lines, tell("Next: {next}").format(next=tell(SOURCE_NEXTS[found.next]))]
+
+
+def _end(entry: Entry, found: Explanation, language: Language) -> list[str]:
+    """The last lines of every alert."""
+    tell, lines = language._, list[str]()
     if found.owner is not None:
         lines.append(tell("Owner of the target: {owner}").format(owner=found.owner))
     if entry.repeat:
@@ -204,7 +256,7 @@ def full(entry: Entry, language: Language) -> str:
     lines.append(tell("Alert: {id}").format(id=found.alert_id))
     if found.ack_command is not None:
         lines.append(tell("Acknowledge: {command}").format(command=found.ack_command))
-    return "\n".join(lines)
+    return lines
 
 
 def kpi_name(name: str, language: Language) -> str:
@@ -212,20 +264,31 @@ def kpi_name(name: str, language: Language) -> str:
     return language.pgettext(KPI, name.replace("_", " "))
 
 
+def told(found: Explanation, language: Language) -> list[str]:
+    """What was told of an alert that was not true."""
+    if found.corrects is None or found.told_at_ms is None:
+        return []
+    text = language._("Told {time} ({zone}): {value}. That was not true: events came late or were corrected")
+    then = _number(found.told_value, (found.told_numerator, found.told_denominator), found.unit, language)
+    return [text.format(time=language.time(found.told_at_ms), zone=language.zone, value=then)]
+
+
 def value(found: Explanation | Figure, language: Language) -> str:
     """The value with its fraction: `15% (24 of 160)`."""
-    if found.value is None:
+    return _number(found.value, (found.numerator, found.denominator), found.unit, language)
+
+
+def _number(shown: float | None, fraction: tuple[int | None, int | None], unit: str, language: Language) -> str:
+    if shown is None:
         return language._("no value")
-    text = amount(found.value, found.unit, language)
-    if found.numerator is None or found.denominator is None:
+    text, (numerator, denominator) = amount(shown, unit, language), fraction
+    if numerator is None or denominator is None:
         return text
-    if found.unit == "share":
+    if unit == "share":
         return language._("{value} ({numerator} of {denominator})").format(
-            value=text, numerator=language.number(found.numerator), denominator=language.number(found.denominator)
+            value=text, numerator=language.number(numerator), denominator=language.number(denominator)
         )
-    return language._("{value} (of {denominator} cases)").format(
-        value=text, denominator=language.number(found.denominator)
-    )
+    return language._("{value} (of {denominator} cases)").format(value=text, denominator=language.number(denominator))
 
 
 def bound(found: Explanation | Figure, language: Language) -> str:

@@ -20,6 +20,7 @@ from kpistream.core.settings import Settings
 from kpistream.core.versions import VersionLog
 from kpistream.errors import Stalled
 from kpistream.health import Health, Pulse
+from kpistream.log.completeness import Way
 from kpistream.log.continuity import LogWatch
 from kpistream.log.publisher import Publisher
 from kpistream.log.reading import EventReader
@@ -38,6 +39,7 @@ from kpistream.stream.state import Shard
 from kpistream.stream.teams import Member, Teams
 from kpistream.stream.ticker import Ticker
 from kpistream.stream.transport import BatchConsumer
+from kpistream.stream.whole import Whole
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +113,8 @@ class Worker:
         keep_ms = settings.partition.horizon_ms
         member = Member(settings.teams_group, settings.app.instance)
         self.teams = Teams(settings.live, tickers, settings.partition.pane_ms, keep_ms, member)
+        way = Way(settings.topics.events, app.group, settings.topics.team_panes, settings.teams_group)
+        self.teams.whole = Whole(app.connection, way, app.partitions, self.failed)
         self._adopting = self._adopts(settings)
         self.standing = Standing(self.shards, metrics, self._end_of, clocks.now_ms, clocks.steady_s)
         self.standing.limit_s = settings.stall_timeout_s
@@ -382,6 +386,9 @@ class Worker:
         self.metrics.alerts_firing.clear()
         for tenant, firing in add_counts((self.ticker.firing(), self.teams.firing())).items():
             self.metrics.alerts_firing.labels(tenant).set(firing)
+        self.metrics.source_silent.clear()
+        for (tenant, source), silent in self.teams.silent().items():
+            self.metrics.source_silent.labels(tenant, source).set(int(silent))
 
 
 async def _ended(tasks: list[asyncio.Task[None]]) -> None:

@@ -19,7 +19,7 @@ from kpistream.core.panes import PaneSum
 from kpistream.core.partition import Flush, Retraction
 from kpistream.core.placing import rank_parts
 from kpistream.log.publisher import Publisher
-from kpistream.log.records import Outgoing
+from kpistream.log.records import SOURCES, Outgoing
 from kpistream.log.topics import Topics, partition_of
 from kpistream.metrics import WorkerMetrics
 from kpistream.stream.state import Shard, Shards
@@ -68,12 +68,16 @@ def retraction_record(retraction: Retraction, timestamp_ms: int) -> Outgoing:
 
 
 def sum_record(change: PaneSum) -> Outgoing:
-    """A pane's sums for readers of teams: key tenant/start/scope, value version and tally."""
+    """A pane's sums for readers of teams: key tenant/start/scope, value version and tally; sources as a header.
+
+    Readers of a version that knows no sources pass over the header.
+    """
     key, start_ms = change.place
     tenant, _, scope = key.partition("/")
     head = _encode((tenant, scope, start_ms, change.version.to_bytes(VERSION_BYTES, "big")))
     # An array of 4; the tally, packed already, makes it 5.
-    return Outgoing(f"{tenant}/{start_ms}/{scope}".encode(), b"\x95" + head[1:] + change.packed_tally)
+    headers = [(SOURCES, " ".join(change.sources).encode())] if change.sources else ()
+    return Outgoing(f"{tenant}/{start_ms}/{scope}".encode(), b"\x95" + head[1:] + change.packed_tally, headers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ No I/O here: the tickers hand in windows and publish what comes out.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import islice
 from typing import Final
 
@@ -19,10 +20,11 @@ from kpistream.core.alerts import (
     alert_after,
     as_it_was,
     decode_transition,
-    states_from_log,
     step,
+    take_from_log,
 )
 from kpistream.core.contributing import CONTRIBUTORS_A_LOOK, Part, contributors
+from kpistream.core.correcting import Again, Episode, comparable, correction, kept_pane, untrue
 from kpistream.core.detecting import Detectors, since_ms, weighed_in_panes
 from kpistream.core.kpis import Limits
 from kpistream.core.readings import About, Reading, Shown, TargetReading, read, target_reading
@@ -40,9 +42,10 @@ from kpistream.core.targets import (
     judge,
     paced,
 )
-from kpistream.core.windows import LIVE_WINDOWS, RunningWindow
+from kpistream.core.windows import LIVE_WINDOWS, RunningWindow, Window, pane_start
+from kpistream.stream.episodes import Episodes
 from kpistream.stream.in_force import InForce
-from kpistream.stream.live import LiveWindows, Slot
+from kpistream.stream.live import LiveWindows, PaneSource, Slot
 from kpistream.stream.rota import Rota
 
 _HOLDING = (State.PENDING, State.RECOVERING)
@@ -51,6 +54,8 @@ LOOK_AGAIN_MS: Final = 60_000
 """Pace falls due and shifts end without an event: where there is a schedule, targets are looked at so often."""
 DUE_A_LOOK: Final = 50
 """Slots that time alone brings to one look, 12 ms of it: looks come ten times a second, so in a minute 30,000 do."""
+CORRECTED_A_LOOK: Final = 20
+"""Alerts that one look judges again: up to a millisecond for each hour that they have lasted."""
 _RESTING_A_LOOK: Final = 500
 """Slots that one look goes through at most: those that rest on need no look."""
 
@@ -81,6 +86,9 @@ class Bench:
         """When slots with a schedule were looked at, the longest ago first."""
         self._left: list[Subject] = []
         """Whose alerts the log has left neither ok nor suspended; until they are handed out."""
+        self.sources_of: Callable[[str], tuple[str, ...]] = lambda _: ()
+        """Sources through which somebody was heard lately, by key (`tenant/scope`)."""
+        self.episodes = Episodes()
         self._gone: dict[str, Target] = {}
         """Targets that have left the settings, as they were: their alerts are still to be suspended."""
 
@@ -88,11 +96,21 @@ class Bench:
         """Start from the states in the log, of the kinds of scope that are judged here."""
         transitions = map(decode_transition, values)
         mine = [each for each in transitions if each.scope.partition(":")[0] in self._kinds]
-        self.alerts, self.loaded = states_from_log(mine), True
+        self.alerts, self.loaded, self.episodes = {}, True, Episodes()
+        for each in mine:
+            self._take_from_log(each)
+        self.episodes.all_due()
         self._gone |= {
             each.target: as_it_was(each) for each in mine if each.window in LIVE_WINDOWS and self._left_us(each.target)
         }
         self._left = self._standing()
+
+    def _take_from_log(self, transition: Transition) -> None:
+        subject = Subject(transition.target, transition.tenant, transition.scope)
+        alert = self.alerts.get(subject) or Alert(subject)
+        take_from_log(self.alerts, transition)
+        if self.alerts[subject].sequence > alert.sequence:
+            self.episodes.take(alert, transition)
 
     def _standing(self) -> list[Subject]:
         return [subject for subject, alert in self.alerts.items() if alert.state not in _AT_REST]
@@ -161,6 +179,7 @@ class Bench:
     def listen(self, now_ms: int, changed: Iterable[tuple[str, int]], live: LiveWindows) -> None:
         """Take in of whom something is heard: while a source is silent, nobody is behind pace."""
         self._rota.listen(now_ms, changed, live.kept)
+        self.episodes.changed(changed, pane_start(now_ms, live.pane_ms))
 
     def look(
         self, live: LiveWindows, slots: Iterable[Slot], now_ms: int, complete_from_ms: int | None
@@ -202,6 +221,48 @@ class Bench:
             shown = Shown(name, running.window, now_ms, provisional=complete_from_ms is None or short)
             readings.append(read(about, shown, running.tally, standing, self._limits(about)))
         return readings, transitions
+
+    def correct(
+        self, live: LiveWindows, source: PaneSource, now_ms: int, complete_from_ms: int | None
+    ) -> list[Transition]:
+        """Alerts that were never true, by the panes as they are now. Closed panes correct nothing."""
+        if complete_from_ms is None or not self.loaded:
+            return []
+        out: list[Transition] = []
+        for subject in self.episodes.take_due(CORRECTED_A_LOOK):
+            episode, alert = self.episodes[subject], self.alerts[subject]
+            if episode.fired.window_from_ms < complete_from_ms:
+                self.episodes.drop(subject)
+            elif alert.state in (State.NO_DATA, State.PENDING):
+                self.episodes.later(subject)
+            else:
+                out += self._corrected(episode, alert, live, source, now_ms)
+        return out
+
+    def _corrected(
+        self, episode: Episode, alert: Alert, live: LiveWindows, source: PaneSource, now_ms: int
+    ) -> list[Transition]:
+        fired, key = episode.fired, f"{alert.subject.tenant}/{alert.subject.scope}"
+        about, window = self._about(key, now_ms), Window(fired.window_from_ms, fired.window_to_ms)
+        held = self._in_force.targets(about, fired.window, window, fired.at_ms)
+        target = next((each.target for each in held if each.target.name == fired.target), None)
+        if target is None or not comparable(target, fired):
+            return []
+        again = Again(
+            target,
+            self._limits(about),
+            live.pane_ms,
+            partial(source.packed_at, key),
+            lambda at_ms: live.window_at(key, fired.window, at_ms),
+            lambda at_ms: self._rota.due_at(target, about, window, at_ms),
+        )
+        found = untrue(episode, again, now_ms)
+        if found is None:
+            return []
+        transition = correction(alert, fired, found, now_ms)
+        self.episodes.take(alert, transition)
+        self.alerts[alert.subject] = alert_after(transition)
+        return [transition]
 
     def _judge(self, target: Target, about: About, running: RunningWindow, now_ms: int) -> Judgement:
         if self._rota.duty(about, now_ms).suspends:
@@ -252,9 +313,13 @@ class Bench:
         alert = self.alerts.get(subject) or Alert(subject)
         transition = step(alert, look, now_ms)
         if transition is not None:
+            transition = replace(transition, sources=self.sources_of(f"{subject.tenant}/{subject.scope}"))
             if transition.begins and running is not None:
                 transition = self._explained(transition, look.target, running)
+            if transition.to_state is State.FIRING and running is not None:
+                transition = replace(transition, last_pane=kept_pane(running.pane_at(now_ms)))
             transitions.append(transition)
+            self.episodes.take(alert, transition)
             alert = self.alerts[subject] = alert_after(transition)
         return alert
 

@@ -37,7 +37,7 @@ class LiveWindows:
     """Running windows by scope and window name."""
 
     def __init__(self, pane_ms: int, window_of: Callable[[str, str, int], Window]) -> None:
-        self._pane_ms = pane_ms
+        self.pane_ms = pane_ms
         self._window_of = window_of
         """(key, window name, now_ms) -> the window."""
         self._windows: dict[str, dict[str, RunningWindow]] = {}
@@ -99,8 +99,8 @@ class LiveWindows:
     def look(self, now_ms: int, changed: Iterable[tuple[str, int]], source: PaneSource) -> list[Slot]:
         """Take in changed panes (key, start) and the passing of time; the slots whose sums changed."""
         touched: dict[Slot, None] = {}
-        if self._moved_to != now_ms // self._pane_ms:
-            self._moved_to = now_ms // self._pane_ms
+        if self._moved_to != now_ms // self.pane_ms:
+            self._moved_to = now_ms // self.pane_ms
             self._to_move = dict.fromkeys(self._windows)
         for key in list(islice(self._to_move, MOVES_A_LOOK)):
             self._move(key, now_ms, source, touched)
@@ -126,7 +126,7 @@ class LiveWindows:
         """Take in all panes of a new key; how many."""
         del self._to_begin[key]
         spans = {name: self._window_of(key, name, now_ms) for name in LIVE_WINDOWS}
-        windows = self._windows[key] = {name: RunningWindow(span, self._pane_ms) for name, span in spans.items()}
+        windows = self._windows[key] = {name: RunningWindow(span, self.pane_ms) for name, span in spans.items()}
         if key in self.kept:
             touched[key, BUSINESS_DAY] = None
         for name in self._asked.get(key, ()):

@@ -76,6 +76,11 @@ class Rota:
         """Whether an agent is at work; unknown for everybody else."""
         return self._agent(f"{about.tenant}/{about.scope}", now_ms).duty if self.knows(about) else Duty.UNKNOWN
 
+    def remembers(self, about: About, now_ms: int) -> bool:
+        """True when the duty is known without asking the schedules."""
+        agent = self._agents.get(f"{about.tenant}/{about.scope}")
+        return not self.knows(about) or (agent is not None and agent.asked_ms <= now_ms < agent.until_ms)
+
     def rests(self, key: str, looked_ms: int, now_ms: int) -> bool:
         """True when it is known without asking that targets of the key rest now, as they did when it was looked at."""
         agent = self._agents.get(key)
@@ -95,10 +100,19 @@ class Rota:
             agent.dues = {}
         computed_ms, due = agent.dues.get(target.name, (now_ms - DUE_MS, None))
         if not 0 <= now_ms - computed_ms < DUE_MS:
-            expected = pace(target.low, plan, now_ms).expected
-            due = None if expected is None or plan.basis is Basis.NONE else Due(expected, str(plan.basis))
+            due = _due(target, plan, now_ms)
             agent.dues[target.name] = now_ms, due
         return due
+
+    def due_at(self, target: Target, about: About, window: Window, at_ms: int) -> Due | None:
+        """What a count let expect of an agent at an instant, exactly; nothing of it is remembered."""
+        if not self.knows(about) or target.low is None:
+            return None
+        agent = self._agents.get(f"{about.tenant}/{about.scope}")
+        plan = None if agent is None else agent.plan
+        if plan is None or plan.window != window:
+            plan = self._schedules.plan(about.tenant, about.scope.removeprefix(_AGENT), target.window, window)
+        return _due(target, plan, at_ms)
 
     def forget_all_but(self, live: Container[str]) -> None:
         """Drop what is remembered of keys that have no windows any more."""
@@ -172,6 +186,12 @@ class Rota:
             agent.duty, agent.until_ms = self._schedules.duty_until(*_split(key), now_ms)
             agent.asked_ms = now_ms
         return agent
+
+
+def _due(target: Target, plan: Plan, at_ms: int) -> Due | None:
+    assert target.low is not None, target
+    expected = pace(target.low, plan, at_ms).expected
+    return None if expected is None or plan.basis is Basis.NONE else Due(expected, str(plan.basis))
 
 
 def _split(key: str) -> tuple[str, str]:

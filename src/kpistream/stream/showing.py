@@ -74,11 +74,16 @@ class Show:
         self._complete_from_ms = known.complete_from_ms
         for slot in (*self._pacer.due(now_ms), *bench.holding, *bench.due_again(now_ms), *early, *closing, *standing):
             queue[slot] = None
+        complete_from_ms = known.complete_from_ms if known.caught_up else None
+        corrected = bench.correct(live, source, now_ms, complete_from_ms)  # before a look finds that it has recovered
+        for each in corrected:
+            queue[f"{each.tenant}/{each.scope}", each.window] = None
         now = list(queue)[:SLOTS_A_TICK]
         for slot in now:
             del queue[slot]
         slots = [slot for slot in now if slot[0] in live]
-        return bench.look(live, slots, now_ms, known.complete_from_ms if known.caught_up else None)
+        readings, transitions = bench.look(live, slots, now_ms, complete_from_ms)
+        return readings, corrected + transitions
 
 
 class TickerPorts:

@@ -120,6 +120,11 @@ class Shard:
             for identity, contribution in found:
                 yield Part(identity, start_ms, contribution)
 
+    def sources_of(self, key: str) -> tuple[str, ...]:
+        """Sources of the events in the live panes of a key, sorted. Costs its entries."""
+        found = (by_key[key].sources() for by_key in self.partition.panes.values() if key in by_key)
+        return tuple(sorted({source for sources in found for source in sources}))
+
     @property
     def ready(self) -> bool:
         """True when records may be accepted."""

@@ -27,13 +27,16 @@ from kpistream.core.settings_changes import Touched, touched
 from kpistream.core.tallies import pack_tally
 from kpistream.core.targets import TENANT_SCOPE, team_scope
 from kpistream.core.windows import Window, window_at
+from kpistream.log.records import sources_of
 from kpistream.log.tail import PATIENCE_S, read_on
 from kpistream.log.topics import FETCH_MIN_BYTES
 from kpistream.stream.committed import FETCH_WAIT_MS
 from kpistream.stream.fetching import getmany
 from kpistream.stream.judging import TEAM_KINDS, Bench
 from kpistream.stream.live import LiveWindows
+from kpistream.stream.outages import Outages
 from kpistream.stream.showing import Known, Show, TickerPorts, add_counts
+from kpistream.stream.whole import Whole
 
 log = logging.getLogger(__name__)
 
@@ -78,10 +81,12 @@ class TeamSums:
         self._moving: dict[str, Roster] = {}
         """Whose panes still stand in the teams of another roster than that of the settings, and of which."""
         self._swept_pane = -1
+        self.outages = Outages(settings, pane_ms)
 
-    def put(self, value: bytes) -> None:
+    def put(self, value: bytes, sources: Iterable[str] = ()) -> None:
         """Take one record; an older version than the one that stands is ignored, and a pane that is forgotten."""
         tenant, scope, start_ms, version, sums = _decode(value)
+        self.outages.note(tenant, scope, start_ms, sources)
         if start_ms < self.complete_from_ms:
             return  # else a backlog of years would be held until the next look
         key = f"{tenant}/{scope}"
@@ -110,6 +115,7 @@ class TeamSums:
         for key in moved:
             self._moving.setdefault(key, self._settings.roster)
         self._settings, self._swept_pane = settings, -1
+        self.outages.adopt(settings)
         self.show.adopt(settings, self._window, Touched(everybody))
 
     def replace(self, panes: int) -> bool:
@@ -139,10 +145,11 @@ class TeamSums:
                 self._add(f"{tenant}/{team_scope(team)}", start_ms, change)
         return count
 
-    def look(self, now_ms: int) -> tuple[list[Reading], list[Transition]]:
+    def look(self, now_ms: int, whole_to_ms: int | None = None) -> tuple[list[Reading], list[Transition]]:
         """Take in what changed; what may go out, nothing while teams stand between two rosters.
 
-        Once for each pane of time, alerts of targets that are over rest.
+        Once for each pane of time, alerts of targets that are over rest. `whole_to_ms`: all that was sent before is
+        here; None: nobody knows.
         """
         if not self.replace(REPLACED_A_LOOK):
             return [], []
@@ -153,6 +160,9 @@ class TeamSums:
         if known.caught_up and self.bench.loaded and self._swept_pane != pane:
             self._swept_pane = pane
             transitions += self.bench.sweep(self.show.live, now_ms)
+        if known.caught_up:
+            self.outages.forget(now_ms)
+            transitions += self.outages.look(now_ms, whole_to_ms)
         return readings, transitions
 
     @property
@@ -228,6 +238,8 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
         self._pane_ms = pane_ms
         self._keep_ms = keep_ms
         self._member = member
+        self.whole: Whole | None = None
+        """Says whether all that was sent is here; None: then nobody is told of a silent source."""
         self._sums: dict[int, TeamSums] = {}
         self._consumer: AIOKafkaConsumer | None = None
 
@@ -253,6 +265,8 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
                     await self._take(tp.partition, records)
                 await asyncio.sleep(0)
         finally:
+            if self.whole is not None:
+                await self.whole.stop()
             await self._consumer.stop()
 
     async def _take(self, partition: int, records: list[Any]) -> None:
@@ -262,7 +276,7 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
                 return
             for record in records[first : first + _SLICE]:
                 if record.value:
-                    sums.put(record.value)
+                    sums.put(record.value, sources_of(record.headers))
                 sums.next_offset = record.offset + 1
             await asyncio.sleep(0)
 
@@ -289,7 +303,9 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
         for tp in tps:
             sums = TeamSums(self._settings, self._pane_ms)
             sums.catch_up_to = ends[tp]
-            sums.bench.load(record.value for record in alerts[tp.partition] if record.value)
+            values = [record.value for record in alerts[tp.partition] if record.value]
+            sums.bench.load(values)
+            sums.outages.load(values)
             # Only now, and before the seek: what is fetched without a place to put it would be lost.
             self._sums[tp.partition] = sums
             await self._consumer.seek_to_beginning(tp)
@@ -310,12 +326,20 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
         return any(sums.behind for sums in self._sums.values())
 
     def firing(self) -> Counter[str]:
-        """Alerts of teams and tenants that fire, by tenant."""
-        return add_counts(sums.bench.firing() for sums in self._sums.values())
+        """Alerts of teams, tenants and sources that fire, by tenant."""
+        sources = Counter(tenant for (tenant, _), silent in self.silent().items() if silent)
+        return add_counts([*(sums.bench.firing() for sums in self._sums.values()), sources])
+
+    def silent(self) -> dict[tuple[str, str], bool]:
+        """Tenants and sources that are known here, and whether they are silent."""
+        return {known: silent for sums in self._sums.values() for known, silent in sums.outages.silent.items()}
 
     async def tick(self, now_ms: int) -> None:
         """One pass: take in what changed, publish what may go out."""
         for partition, sums in list(self._sums.items()):
             sums.forget_before(now_ms - self._keep_ms)
-            readings, transitions = sums.look(now_ms)
+            whole_to_ms = None if self.whole is None else self.whole.to_ms(partition, sums.next_offset)
+            readings, transitions = sums.look(now_ms, whole_to_ms)
             await self._ports.publish(partition, readings, transitions)
+            if sums.outages.suspects and self.whole is not None:
+                self.whole.find_out(now_ms)

@@ -122,7 +122,7 @@ class Ticker:
         if view is None or view.generation != shard.generation:
             live = LiveWindows(self._shards.settings.pane_ms, self._window_of())
             bench = Bench(self._settings, self._about, AGENT_KINDS)
-            bench.parts = shard.parts
+            bench.parts, bench.sources_of = shard.parts, shard.sources_of
             view = self._views[number] = _View(shard.generation, live, bench)
             keys = {pane.key: pane.start_ms for pane in shard.partition.live_panes()}  # one is enough: all are taken in
             shard.changed.update(keys.items())

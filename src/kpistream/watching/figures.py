@@ -141,7 +141,7 @@ def amount(kpi: str, value: float | None, member: str = "", width: Width = Width
     """A number in the unit of its KPI: `31.4 %`, `4:05`, `1,234 EUR`."""
     if value is None:
         return NOTHING
-    unit = BY_NAME[kpi].unit
+    unit = BY_NAME[kpi].unit if kpi in BY_NAME else "ms"  # of a silence
     if unit == "share":
         if width is Width.TIGHT:
             return f"{100 * value:.0f}%"
