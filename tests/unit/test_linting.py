@@ -50,6 +50,12 @@ CALLS = f"name: calls, kpi: calls, {DAY}, bound: 100"
             "sale (200 %): 120 % is no share of a whole",
         ),
         (
+            f"name: t, kpi: connect_share, {DAY}, bound: 60 %, recover: 90 %, scale_ratio: yes, "
+            "seasons: [{name: rush, months: nov-dec, share: 120 %}]",
+            Check.UNIT,
+            "rush (120 %): 108 % is no share of a whole",
+        ),
+        (
             f"name: t, kpi: average_talk_time, {DAY}, low: 5 ms, high: 5 m",
             Check.UNIT,
             "5 ms is no time that a call takes, from 1 s to 4 h",

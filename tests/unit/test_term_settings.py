@@ -225,34 +225,6 @@ def test_a_bound_that_evidence_cannot_weigh_at_some_time_is_a_fault(text: str, e
     assert faults(text) == [f"false_alarms: {expected}"]
 
 
-SCALE = "name: csat, kpi: csat_mean, member: 1-5, window: business-day"
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (SHARE.replace("25", "150"), "bound: 150 % is above the best value, 100 %"),
-        (f"{SHARE}, recover: 101 %", "recover: 101 % is above the best value, 100 %"),
-        (
-            f"{SHARE}, recover: 90 %, scale_ratio: yes, seasons: [{{name: rush, months: nov-dec, share: 120 %}}]",
-            "seasons: rush (120 %): recover 108 % is above the best value, 100 %",
-        ),
-        (
-            f"{SCALE}, bound: 4.5, overrides: [{{tier: new, bound: 5.5}}]",
-            "bound: tier new: bound 5.5 is above the best value, 5",
-        ),
-        (f"{SCALE}, low: 5.5, high: 6", "low: 5.5 is above the best value, 5"),
-    ],
-)
-def test_a_bound_that_no_value_can_reach_is_a_fault(text: str, expected: str):
-    assert faults(text) == [expected]
-
-
-@pytest.mark.parametrize("text", [SHARE.replace("25", "100"), f"{SCALE}, bound: 5", f"{SCALE}, low: 4, high: 7"])
-def test_the_best_value_itself_may_be_asked_for(text: str):
-    assert target(text).low is not None
-
-
 def test_seasons_that_never_hold_at_once_are_not_multiplied():
     """25 % twice doubled is all; but January is not February."""
     text = f"{SHARE}, {EVIDENCE}, scale_ratio: yes, seasons: [{{name: a, months: jan, share: 200 %}}, "

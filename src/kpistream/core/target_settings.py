@@ -10,7 +10,7 @@ from kpistream.core.currencies import NUMERIC
 from kpistream.core.evidence import Level
 from kpistream.core.kpis import BY_NAME, Kpi
 from kpistream.core.pace import Proration, proration
-from kpistream.core.resolution import percent, possible
+from kpistream.core.resolution import possible
 from kpistream.core.roster import Roster
 from kpistream.core.settings_values import bound, duration_ms, identifier, label, level, whole
 from kpistream.core.target_marks import read_marks
@@ -76,30 +76,7 @@ def _target(section: Section, roster: Roster) -> Target | None:
     target = read_terms(section, target, kpi, roster)
     target = msgspec.structs.replace(target, level=_level(section, target))
     _check_to_date(section, kpi, target)
-    _check_reachable(section, kpi, target)
     return target
-
-
-def _check_reachable(section: Section, kpi: Kpi, target: Target) -> None:
-    """No value is above the best one: a bound beyond it is missed by everybody, a level to recover is never reached.
-
-    A bound that is judged on evidence must stay below the best value anyhow.
-    """
-    if kpi.cases is not Cases.YES_OR_NO and not (kpi.per == "scale" and target.member and _scale(target.member)):
-        return
-    _, best = weighed_range(kpi, target.member)
-    assert best is not None, kpi
-    for words, each in possible(target):
-        low = each.low if target.level is None else None
-        for key, asked in (("bound" if each.high is None else "low", low), ("recover", each.recover_low)):
-            if asked is not None and asked > best:
-                says = f"{_number(asked, kpi)} is above the best value, {_number(best, kpi)}"
-                section.fault(f"{words}: {key} {says}" if words else says, "seasons" if "seasons" in section else key)
-                return
-
-
-def _number(value: Fraction, kpi: Kpi) -> str:
-    return percent(value) if kpi.unit == "share" else f"{float(value):g}"
 
 
 def _check_to_date(section: Section, kpi: Kpi, target: Target) -> None:
