@@ -65,7 +65,7 @@ _WRONG_WAY: Final = ((Direction.AT_MOST, Better.HIGHER), (Direction.AT_LEAST, Be
 
 
 def _unit(target: Target, kpi: Kpi) -> Iterator[Finding]:
-    """The first bound, or level to recover, that lies where the KPI never is, or where only another unit would put it."""
+    """The first bound, or level to recover, that lies where the KPI never is, or where another unit would put it."""
     for words, each in possible(target):
         for bound in (each.low, each.high, each.recover_low, each.recover_high):
             fact = "" if bound is None else _out_of_range(target, kpi, bound)
