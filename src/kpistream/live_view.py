@@ -232,7 +232,7 @@ async def _partitions(config: Config, topics: Topics) -> dict[str, int]:
         there = await log_admin.partition_counts(admin)
     finally:
         await admin.close()
-    missing = [name for name in (topics.readings, topics.alerts, topics.alert_acks) if name not in there]
+    missing = [name for name in (topics.readings, topics.alerts) if name not in there]
     if missing:
         raise ConfigError([f"topic {name!r} is not on {config.broker}" for name in missing])
     return there

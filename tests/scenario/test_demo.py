@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from kpistream.config import Config
+from kpistream.core.acks import Ack, encode_ack
 from kpistream.core.alerts import State, Transition, alert_id, alert_key, encode_transition
 from kpistream.core.alerts import Subject as AlertSubject
 from kpistream.core.measures import BY_NAME
@@ -103,6 +104,26 @@ def test_watch_shows_what_is_there_then_what_comes() -> None:
     assert watch.returncode == 0
 
 
+def test_watch_says_what_people_say_of_alerts() -> None:
+    pytest.importorskip("confluent_kafka", reason="confluent_kafka is not installed")
+    now_ms = time.time_ns() // 1_000_000
+    eva = {"target": "connect", "tenant": "acme", "by": "eva", "at_ms": now_ms}
+
+    with EmbeddedBroker() as broker:
+        seen = [Ack(scope="agent:ann", acked=1, **eva), Ack(scope="agent:nobody", acked=1, **eva)]
+        send(broker, [], [fired("ann", now_ms), fired("bob", now_ms)], seen)
+        with process("watch", "--broker", broker.address) as watch:
+            there = until(watch, "MISSED: ann", "MISSED: bob", "acknowledged")
+            send(broker, [], None, [Ack(scope="agent:bob", muted=True, **eva)])
+            came = until(watch, "muted by eva")
+            watch.send_signal(signal.SIGINT)
+            watch.communicate(timeout=30)
+
+    assert "acknowledged by eva: ann: connect share" in there
+    assert "muted by eva: bob: connect share" in came
+    assert there.count("acknowledged") == 1
+
+
 def test_watch_says_which_topic_is_missing_and_makes_none() -> None:
     pytest.importorskip("confluent_kafka", reason="confluent_kafka is not installed")
 
@@ -185,8 +206,13 @@ def fired(agent: str, now_ms: int) -> Transition:
     )
 
 
-def send(broker: EmbeddedBroker, readings: list[Reading], transitions: list[Transition] | None = None) -> None:
-    """Publish into a broker on which both topics then exist."""
+def send(
+    broker: EmbeddedBroker,
+    readings: list[Reading],
+    transitions: list[Transition] | None = None,
+    acks: list[Ack] | None = None,
+) -> None:
+    """Publish into a broker on which both topics then exist, and with `acks` also theirs."""
 
     async def publish() -> None:
         topics = Topics()
@@ -197,6 +223,9 @@ def send(broker: EmbeddedBroker, readings: list[Reading], transitions: list[Tran
         await publisher.publish(topics.readings, 0, [Outgoing(reading_key(r), encode_reading(r)) for r in readings])
         alerts = [Outgoing(alert_key(t), encode_transition(t)) for t in transitions or []]
         await publisher.publish(topics.alerts, 0, alerts)
+        for each in acks or []:
+            await publisher.partitions(topics.alert_acks)
+            await publisher.publish(topics.alert_acks, 0, [Outgoing(each.key.encode(), encode_ack(each))])
         await publisher.stop()
 
     asyncio.run(publish())
