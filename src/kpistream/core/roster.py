@@ -11,6 +11,7 @@ from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Final, NamedTuple
 
+from kpistream.core.conversion import DEFAULT_SETTLE_MS
 from kpistream.core.kpis import DEFAULT_LIMITS, Limits
 from kpistream.core.windows import Window, window_at
 
@@ -92,6 +93,8 @@ class Tenant:
     """Team of each queue's calls that reached no agent."""
     campaigns: Mapping[str, tuple[Dated, ...]] = field(default_factory=dict)
     """Team of each campaign's calls that reached no agent."""
+    settle_ms: int = DEFAULT_SETTLE_MS
+    """How long after a call its deal usually has come."""
 
     @cached_property
     def alias_index(self) -> dict[tuple[str, str], list[Dated]]:

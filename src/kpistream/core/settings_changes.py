@@ -24,6 +24,7 @@ from kpistream.core.windows import business_date, day_start_ms, zone_of_name
 _NOBODY: Final = Tenant("")
 _NO_SCHEDULES: Final = TenantSchedules()
 _AGENT: Final = "agent:"
+_MINUTE_MS: Final = 60_000
 
 
 class Touched(NamedTuple):
@@ -120,6 +121,8 @@ def _tenant(old: Tenant, new: Tenant) -> Iterator[str]:
     for key in type(new.limits).__annotations__:
         if getattr(old.limits, key) != getattr(new.limits, key):
             yield f"limit {key}: {getattr(old.limits, key)} -> {getattr(new.limits, key)}"
+    if old.settle_ms != new.settle_ms:
+        yield f"settle_time: {old.settle_ms / _MINUTE_MS:g} min -> {new.settle_ms / _MINUTE_MS:g} min"
     for team in _differ(old.teams, new.teams):
         was, now = old.teams.get(team), new.teams.get(team)
         if was is None or now is None:

@@ -166,7 +166,8 @@ def sums_json(tally: Tally, distinct_call_ids: int, limits: Limits) -> Json:
     out["distinct_call_ids"] = distinct_call_ids
     found = evaluate_all(tally, limits)
     values: dict[str, Value | Family] = {**found.kpis, **found.by_member}
-    return out | {kpi.name: _value_json(values[kpi.name]) for kpi in KPIS if kpi.name not in out}
+    told = (kpi for kpi in KPIS if kpi.name not in out and not kpi.settles)  # what settles is known live only
+    return out | {kpi.name: _value_json(values[kpi.name]) for kpi in told}
 
 
 def _value_json(value: Value | Family) -> Json:

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Final, NamedTuple
 
 from kpistream.core.alerts import Look, Subject
+from kpistream.core.kpis import BY_NAME
 from kpistream.core.measures import Tally
 from kpistream.core.pace import pace
 from kpistream.core.periods import Period, periods
@@ -67,7 +68,7 @@ class Reviewing:
     @cached_property
     def closing(self) -> dict[str, list[Target]]:
         """Targets that close, by window."""
-        return _by_window(CALENDAR_WINDOWS, self.settings.targets)
+        return _by_window(CALENDAR_WINDOWS, [each for each in self.settings.targets if not BY_NAME[each.kpi].settles])
 
     @cached_property
     def judged(self) -> dict[str, list[Target]]:

@@ -16,6 +16,7 @@ from faust.tables import TableManager
 from faust.tables.table import Table
 from faust.types import TP
 
+from kpistream.core.links import Links
 from kpistream.core.partition import NOTHING, Partition, PartitionSettings
 from kpistream.core.tallies import NOTHING as NO_SUMS
 from kpistream.log.records import CONFLICT_REASON, Outgoing
@@ -107,6 +108,15 @@ class Shard:
         """The packed tally of a pane; that of nothing when there is no such pane."""
         pane = self.partition.panes.get(start_ms, {}).get(key)
         return NO_SUMS if pane is None else pane.packed_tally
+
+    def keys_at(self, start_ms: int) -> Iterable[str]:
+        """Keys of the live panes at a start."""
+        return self.partition.panes.get(start_ms, ())
+
+    @property
+    def links(self) -> Links:
+        """What came of the calls of the live panes."""
+        return self.partition.links
 
     @property
     def ready(self) -> bool:
