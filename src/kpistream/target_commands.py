@@ -125,7 +125,7 @@ def backtest_command(
     span = Span(from_ms, to_ms)
     asked = [each for each in live.targets if target in (None, each.name)]
     for each in (each for each in asked if BY_NAME[each.kpi].settles):
-        click.echo(f"left out: {each.name} is on {each.kpi}, which is known live only", err=True)
+        click.echo(f"left out: {each.name} is on {each.kpi}, which the panes of history do not have", err=True)
     asked = [each for each in asked if not BY_NAME[each.kpi].settles]
     with open_store(service.load_config(store=options["store"]).store) as store:
         told = list(_told(store, live, asked, span))
@@ -168,7 +168,7 @@ def _check_kpi(kpi: str) -> None:
     if kpi not in BY_NAME:
         raise click.UsageError(f'"{kpi}" is no KPI{near(kpi, BY_NAME)}')
     if BY_NAME[kpi].settles:
-        raise click.UsageError(f"{kpi} is known live only: history cannot suggest it")
+        raise click.UsageError(f"{kpi} cannot be suggested: the panes of history do not have it")
 
 
 def _at_ms(text: str | None, zone: str) -> int:

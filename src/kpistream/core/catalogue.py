@@ -51,7 +51,7 @@ class Kpi:
     squares: str = ""
     """Measure or family with the sum of squares, for a mean of values."""
     settles: bool = False
-    """A case counts in the window in which the settle time after it ends. Known live, and of agents only."""
+    """A case counts in the window in which the settle time after it ends. Live, of agents only."""
     doubt: str = ""
     """Measure of cases of which nobody knows whether they belong to the numerator: no target is missed for them."""
 

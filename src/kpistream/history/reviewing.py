@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Final, NamedTuple
 
 from kpistream.core.alerts import Look, Subject
+from kpistream.core.conversion import delay_ms
 from kpistream.core.kpis import BY_NAME
 from kpistream.core.measures import Tally
 from kpistream.core.pace import pace
@@ -25,6 +26,7 @@ from kpistream.core.targets import TENANT_SCOPE, Due, Judgement, Target, covers,
 from kpistream.core.windows import CALENDAR_WINDOWS, LIVE_WINDOWS, Window, window_at
 from kpistream.history import queries
 from kpistream.history.queries import Heard, Span
+from kpistream.history.settled import settled_between, settled_by_scope
 from kpistream.history.store import Store
 
 REVIEWED: Final = tuple(name for name in CALENDAR_WINDOWS if name not in LIVE_WINDOWS)
@@ -58,6 +60,16 @@ class Seat(NamedTuple):
     tally: Tally
 
 
+class Part(NamedTuple):
+    """Of what the sums are."""
+
+    name: str
+    """The window's."""
+    window: Window
+    known_to_ms: int
+    """What happened later is not known yet: nothing has settled there."""
+
+
 @dataclass(frozen=True)
 class Reviewing:
     """Judges out of one store."""
@@ -68,7 +80,7 @@ class Reviewing:
     @cached_property
     def closing(self) -> dict[str, list[Target]]:
         """Targets that close, by window."""
-        return _by_window(CALENDAR_WINDOWS, [each for each in self.settings.targets if not BY_NAME[each.kpi].settles])
+        return _by_window(CALENDAR_WINDOWS, self.settings.targets)
 
     @cached_property
     def judged(self) -> dict[str, list[Target]]:
@@ -93,7 +105,9 @@ class Reviewing:
 
     def changed(self, store: Store, closing: Closing) -> int:
         """A number that grows when the sums of a period change: it need not be closed again before."""
-        return queries.written(store, Span(*closing.span, closing.tenant.tenant))
+        reach_ms = self._delay_ms(closing.tenant) if self._settles(closing.period.name) else 0
+        span = Span(closing.span.from_ms - reach_ms, closing.span.to_ms, closing.tenant.tenant)
+        return queries.written(store, span)
 
     def results(self, store: Store, closing: Closing, until_ms: int, now_ms: int) -> list[Result]:
         """How targets closed in a period, without what was told and still holds."""
@@ -104,7 +118,9 @@ class Reviewing:
         for zone, window in period.windows.items():
             if not _closes(window, heard, until_ms):
                 continue
-            for about, tally in self._seats(store, tenant, zone, window, period.last_ms):
+            for about, tally in self._seats(
+                store, tenant, zone, Part(period.name, window, window.to_ms), period.last_ms
+            ):
                 for held in self._held(self.closing[period.name], about, window):
                     found = self._result(held, Seat(about, tally), window, told, now_ms)
                     out += [] if found is None else [found]
@@ -148,7 +164,8 @@ class Reviewing:
             window = window_at(name, now_ms, self.pane_ms, zone, tenant.day_starts_at_min)
             if window.from_ms + _DAY_MS <= heard.first_ms:
                 continue
-            for about, tally in self._seats(store, tenant, zone, window, now_ms):
+            part = Part(name, window, min(now_ms, heard.to_ms))
+            for about, tally in self._seats(store, tenant, zone, part, now_ms):
                 for held in self._held(self.judged.get(name, []), about, window):
                     judgement = self._to_date(held.target, Seat(about, tally), window, min(now_ms, heard.to_ms))
                     look = Look(held.target, judgement, window, about.team, about.display_name, held.bound_from)
@@ -180,9 +197,13 @@ class Reviewing:
 
     # ---- sums
 
-    def _seats(self, store: Store, tenant: Tenant, zone: str, window: Window, at_ms: int) -> Iterator[Seat]:
+    def _seats(self, store: Store, tenant: Tenant, zone: str, part: Part, at_ms: int) -> Iterator[Seat]:
         """Everybody who has this zone at an instant: agents with sums or in the roster, teams, and the tenant."""
+        window = part.window
         sums = self._sums(store, tenant, window)
+        if self._settles(part.name):
+            for scope, tally in self._settled(store, tenant, part).items():
+                _fold(sums, scope, tally)
         for scope in (*sums, *(f"{_AGENT}{agent}" for agent in tenant.people if f"{_AGENT}{agent}" not in sums)):
             if _zone(self.settings.roster, tenant, scope, at_ms) == zone:
                 yield Seat(self._about(tenant, scope, Window(window.from_ms, at_ms + 1)), sums.get(scope, _NO_SUMS))
@@ -200,6 +221,32 @@ class Reviewing:
                 _fold(out, team_scope(roster.team_of_scope(tenant.tenant, each.scope, window.from_ms)), each.tally)
         edges = sorted({window.from_ms, *(edge_ms for found in moves.values() for edge_ms in found)})
         for each in queries.sums_between(store, span, list(moves), edges) if moves else ():
+            assert isinstance(each.group, int)
+            team = roster.team_of_scope(tenant.tenant, each.scope, edges[each.group - 1])
+            _fold(out, team_scope(team), each.tally)
+        return out
+
+    def _settles(self, name: str) -> bool:
+        """True when a target of a window counts calls where they settle."""
+        targets = (*self.closing.get(name, ()), *self.judged.get(name, ()))
+        return any(BY_NAME[target.kpi].settles for target in targets)
+
+    def _delay_ms(self, tenant: Tenant) -> int:
+        return delay_ms(tenant.settle_ms, self.pane_ms)
+
+    def _settled(self, store: Store, tenant: Tenant, part: Part) -> dict[str, Tally]:
+        """Calls of agents, teams and the tenant that have settled, each for the team of the pane in which it has."""
+        out: dict[str, Tally] = {}
+        window = part.window
+        moves, roster, wait_ms = _moves(tenant, window), self.settings.roster, self._delay_ms(tenant)
+        span = Span(window.from_ms, min(window.to_ms, part.known_to_ms), tenant.tenant)
+        for each in settled_by_scope(store, span, wait_ms):
+            _fold(out, each.scope, each.tally)
+            _fold(out, TENANT_SCOPE, each.tally)
+            if each.scope not in moves:
+                _fold(out, team_scope(roster.team_of_scope(tenant.tenant, each.scope, window.from_ms)), each.tally)
+        edges = sorted({window.from_ms, *(edge_ms for found in moves.values() for edge_ms in found)})
+        for each in settled_between(store, span, wait_ms, list(moves), edges) if moves else ():
             assert isinstance(each.group, int)
             team = roster.team_of_scope(tenant.tenant, each.scope, edges[each.group - 1])
             _fold(out, team_scope(team), each.tally)
