@@ -182,6 +182,7 @@ FLOORS: Final = {
     "true 10 %": Floor(120, 18, share=0.1),
     "true 5 %": Floor(120, 18, share=0.05),
     "true 5 %, half name no call": Floor(120, 18, named=0.5, share=0.05),
+    "true 5 %, none names a call": Floor(120, 18, named=0, share=0.05),
 }
 
 
