@@ -169,8 +169,10 @@ def report_command(*, store: str | None, settings: str | None, form: str | None,
     from_ms, to_ms = instant_ms(options["from_"], zone), instant_ms(options["to"], zone)
     with open_store(config.store) as history:
         roster = settings_asked_with(history, settings, config).roster
-        limits = roster.tenant(options["tenant"] or "default").limits
-        question = Question(from_ms, to_ms, zone, options["tenant"], options["by"], limits)
+        known = roster.tenant(options["tenant"] or "default")
+        question = Question(
+            from_ms, to_ms, zone, options["tenant"], options["by"], limits=known.limits, settle_ms=known.settle_ms
+        )
         found = report_agents(history, question, _names(roster))
     if form is None and options["tenant"] is not None and not found.rows:
         click.echo(f'history holds nothing of tenant "{options["tenant"]}" in this span', err=True)

@@ -12,7 +12,7 @@ import click
 
 from kpistream import service
 from kpistream.commands import instant_ms
-from kpistream.core.attainment import WEEKS, Past
+from kpistream.core.attainment import WEEKS, Past, lint_links
 from kpistream.core.backtest import Told, agents_told, teams_told
 from kpistream.core.kpis import BY_NAME
 from kpistream.core.linting import Finding, lint_targets
@@ -27,6 +27,7 @@ from kpistream.core.yaml_nodes import near
 from kpistream.history import queries
 from kpistream.history.queries import Span
 from kpistream.history.reports import instant
+from kpistream.history.settled import agent_panes, deals_linked, deals_without_call
 from kpistream.history.store import Store, open_store
 from kpistream.history.whole_days import agent_days, team_days
 from kpistream.target_words import aligned, story_json, story_lines, told_json, told_lines
@@ -81,10 +82,13 @@ def lint_command(*, at: str | None, settings: str | None, store: str | None, as_
 
 def _past_findings(location: str, live: Settings, at_ms: int) -> list[Finding]:
     past, span = Past(live, at_ms), Span(at_ms - WEEKS * _WEEK_MS, at_ms)
+    settled = any(BY_NAME[each.kpi].settles for each in live.targets)
     with open_store(location) as store:
-        for day in chain(agent_days(store, live.roster, span), team_days(store, live.roster, span)):
+        days = agent_days(store, live.roster, span, settled=settled)
+        for day in chain(days, team_days(store, live.roster, span)):
             past.take(day)
-    return list(past.findings())
+        deals = deals_linked(store, span) if settled else {}
+    return [*past.findings(), *lint_links(live, deals, at_ms)]
 
 
 def suggest_command(
@@ -99,7 +103,8 @@ def suggest_command(
     at_ms = _at_ms(at, live.roster.tenant(whose).zone)
     suggestion = Suggestion(live, Wanted(kpi, whose, member, options["percentile"], options["minimum_sample"]))
     with open_store(service.load_config(store=options["store"]).store) as store:
-        for day in agent_days(store, live.roster, Span(at_ms - options["weeks"] * _WEEK_MS, at_ms, whose)):
+        span = Span(at_ms - options["weeks"] * _WEEK_MS, at_ms, whose)
+        for day in agent_days(store, live.roster, span, settled=BY_NAME[kpi].settles):
             suggestion.take(day)
     if not suggestion.days:
         click.echo(f"history holds no whole day of {kpi} of tenant {whose} in {options['weeks']} weeks", err=True)
@@ -125,7 +130,11 @@ def backtest_command(
     span = Span(from_ms, to_ms)
     asked = [each for each in live.targets if target in (None, each.name)]
     with open_store(service.load_config(store=options["store"]).store) as store:
+        left_out = dict(_left_out(store, asked, span))
+        asked = [each for each in asked if each.name not in left_out]
         told = list(_told(store, live, asked, span))
+    for name, why in left_out.items():
+        click.echo(f"left out: {name}, {why}", err=True)
     if options["as_json"]:
         click.echo(json.dumps([told_json(each, zone) for each in told], indent=2, ensure_ascii=False))
         return
@@ -134,12 +143,28 @@ def backtest_command(
             click.echo(line)
 
 
+def _left_out(store: Store, asked: list[Target], span: Span) -> Iterator[tuple[str, str]]:
+    """Targets that cannot be replayed, and why."""
+    settling = [each for each in asked if BY_NAME[each.kpi].settles]
+    unnamed = deals_without_call(store, span) if settling else 0
+    for target in settling:
+        if target.scope is not Scope.AGENT:
+            yield target.name, f"history has {target.kpi} of agents only, pane by pane"
+        elif unnamed:
+            yield (
+                target.name,
+                f"{unnamed} won deals name no call, and what a worker makes of them is not replayed",
+            )
+
+
 def _told(store: Store, live: Settings, asked: list[Target], span: Span) -> Iterator[Told]:
     assert span.to_ms is not None, span
     agents = [each for each in asked if each.scope is Scope.AGENT]
     others = [each for each in asked if each.scope is not Scope.AGENT]
     if agents:
-        yield from agents_told(live, agents, queries.agent_panes(store, span), span.to_ms)
+        settling = any(BY_NAME[each.kpi].settles for each in agents)
+        panes = agent_panes(store, span, live.roster) if settling else queries.agent_panes(store, span)
+        yield from agents_told(live, agents, panes, span.to_ms)
     if others:
         yield from teams_told(live, others, queries.panes_in_time(store, span), span.to_ms)
 

@@ -14,7 +14,7 @@ from kpistream.log.topics import partition_of
 PANE_MS = 300_000
 NOON = 1_741_003_200_000
 """2025-03-03 12:00:00 UTC, a Monday."""
-LATER = NOON + 300 * 86_400_000
+LATER = NOON + 330 * 86_400_000
 
 
 class Record(NamedTuple):

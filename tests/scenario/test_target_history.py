@@ -4,7 +4,9 @@ import itertools
 import json
 from collections.abc import Iterator
 from datetime import date, timedelta
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,7 @@ from kpistream.history.queries import Span
 from kpistream.history.store import Store, open_store
 from kpistream.history.whole_days import agent_days, team_days
 from tests.front.process import Front
+from tests.scenario.history_events import call, deal, facts, panes
 from tests.unit.test_cli import run
 from tests.unit.test_schedules import at
 
@@ -217,6 +220,71 @@ def test_what_cannot_be_suggested(store: Store, url: str, arguments: list[str], 
 
     assert (ran.code, ran.out) == (code, "")
     assert message in ran.err
+
+
+def settled_floor(named: bool = True) -> list[dict[str, Any]]:
+    """Ten working days of ten connected calls of anna, of which as many win as the day's number says."""
+    events: list[dict[str, Any]] = []
+    for day in (day for day in range(14) if day % 7 < 5):
+        noon_ms = at(f"{MONDAY + timedelta(day)} 12:00")
+        for number in range(10):
+            name = f"c-{day}-{number}"
+            events.append(call(f"leg-{name}", "anna", noon_ms, call_id=name))
+            if number < day % 7:
+                told = {"call_id": name} if named else {"revision": 1}
+                events.append(deal(f"d-{name}", "anna", noon_ms + 60_000, **told))
+    return events
+
+
+def put(store: Store, events: list[dict[str, Any]]) -> None:
+    fill(store, *(PaneRow(each.place, PANE_MS, each.version, dict(each.tally)) for each in panes(*events).values()))
+    store.insert(writer.fact_insert(facts(*events), PANE_MS))
+
+
+def test_settled_conversion_is_suggested_from_the_days_on_which_calls_settled(store: Store, url: str) -> None:
+    """From 0 to 4 of 10 calls a day, twice: three of four days are at 3 of 10 or below."""
+    put(store, settled_floor())
+
+    ran = run("targets", "suggest", "settled_conversion", "--tenant", "acme", "--store", url, "--at", NOW)
+
+    assert ran.code == 0
+    [target] = read_settings({"roster.yaml": ROSTER, "targets.yaml": ran.out}).targets
+    assert (target.kpi, target.low) == ("settled_conversion", Fraction(3, 10))
+
+
+def test_lint_tells_of_deals_that_name_no_call_of_their_agent(store: Store, url: str) -> None:
+    target = "  - {name: settled, kpi: settled_conversion, window: business-day, bound: 25 %}\n"
+    Path("settings/targets.yaml").write_text("targets:\n" + target)
+    others = [deal(f"o-{number}", "bela", at("2026-01-06 12:00"), call_id=f"c-0-{number}") for number in range(3)]
+    put(store, [*settled_floor(), *others[:2]])
+
+    fine = run("targets", "lint", "--store", url, "--at", NOW)
+    put(store, others)
+    found = run("targets", "lint", "--store", url, "--at", NOW, "--json")
+
+    assert (fine.code, fine.out) == (0, "nothing found in 1 targets\n")
+    [finding] = [each for each in json.loads(found.out) if each["check"] == "no-call"]
+    assert finding == {
+        "target": "settled", "check": "no-call",
+        "fact": "3 of 23 won deals of tenant acme in 12 weeks name no call of their agent",
+    }  # fmt: skip
+
+
+def test_settled_conversion_is_replayed_unless_deals_name_no_call(store: Store, url: str) -> None:
+    target = "  - {name: settled, kpi: settled_conversion, window: business-day, bound: 25 %, minimum_sample: 10}\n"
+    Path("settings/targets.yaml").write_text("targets:\n" + target)
+    put(store, settled_floor())
+    asked = ("targets", "backtest", "--from", "2026-01-05", "--to", "2026-01-20", "--store", url, "--json")
+
+    ran = run(*asked)
+    put(store, settled_floor(named=False))
+    refused = run(*asked)
+
+    [found] = json.loads(ran.out)
+    assert (found["scope"], found["fired"], found["days"]) == ("agent:anna", 2, 10), "from Monday to Thursday, twice"
+    assert found["alarms"][0]["from"] == "2026-01-05T14:10:00+00:00", "two hours after the pane of the calls has ended"
+    assert json.loads(refused.out) == []
+    assert "left out: settled, 20 won deals name no call" in refused.err
 
 
 SHIFTS = """

@@ -137,8 +137,8 @@ def test_names_and_directions_of_the_catalogue():
         "abandoned_share", "service_level", "average_talk_time", "too_short_share", "too_long_share",
         "average_handle_time", "follow_ups_done", "follow_ups_on_time", "follow_ups_late",
         "follow_up_on_time_share", "deals_won", "deals_lost", "conversion_per_connected", "conversion_per_call",
-        "revenue", "average_deal", "repeat_deal_share", "surveys", "survey_share", "csat_mean", "satisfied_share",
-        "nps",
+        "settled_conversion", "revenue", "average_deal", "repeat_deal_share", "surveys", "survey_share", "csat_mean",
+        "satisfied_share", "nps",
     ]  # fmt: skip
     found = evaluate_all({})
     assert [*found.kpis] == [kpi.name for kpi in KPIS if not kpi.per]

@@ -41,6 +41,7 @@ def test_example_settings_are_valid():
         "follow-ups",
         "service",
         "conversion",
+        "settled-conversion",
         "satisfaction",
         "revenue",
     ]
@@ -206,7 +207,7 @@ def test_level_of_false_alarms_is_read_and_refused_where_nothing_can_be_weighed(
 """
     assert faults(roster="tenants: {acme: {}}", targets=text) == [
         "targets.yaml:3 targets[1].false_alarms: conversion_per_connected has no cases that evidence could be "
-        "weighed by",
+        "weighed by; settled_conversion has",
         "targets.yaml:4 targets[2].false_alarms: evidence is weighed over a day or more, not over rolling-60m",
         'targets.yaml:5 targets[3].false_alarms: "seldom" says no level, write 1 a week for 20, which is how many '
         "people it is about",

@@ -111,6 +111,7 @@ def test_only_kpis_whose_denominator_holds_the_numerators_cases_are_weighed():
     assert {kpi.name for kpi in KPIS if kpi.cases is Cases.YES_OR_NO} == {
         "connect_share", "answerer_unknown_share", "answer_share", "abandoned_share", "service_level",
         "too_short_share", "too_long_share", "follow_up_on_time_share", "repeat_deal_share", "satisfied_share",
+        "settled_conversion",
     }  # fmt: skip
     assert {kpi.name for kpi in KPIS if kpi.cases is Cases.VALUES} == {"average_talk_time", "csat_mean"}
     assert BY_NAME["conversion_per_connected"].cases is Cases.NONE

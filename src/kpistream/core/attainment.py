@@ -4,10 +4,10 @@ A bound that nobody met in months, or everybody always, says nothing. Days are j
 schedule asks of a count; a day of which the minimum sample is not reached is no day.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -26,6 +26,9 @@ from kpistream.core.windows import BUSINESS_DAY
 WEEKS: Final = 12
 ENOUGH_DAYS: Final = 10
 """Of fewer nothing can be said."""
+ENOUGH_DEALS: Final = 20
+MOST: Final = Fraction(9, 10)
+"""So many deals that are linked to their calls are nothing to tell of."""
 _AGENT: Final = "agent:"
 _PLACES: Final = 4
 
@@ -97,6 +100,27 @@ class Past:
             if always:
                 fact = f"met every day for {WEEKS} weeks by {_names(always)}, {len(always)} of {len(known)}"
                 yield Finding(target.name, Check.TRIVIAL, fact)
+
+
+class Deals(NamedTuple):
+    """The won deals of a tenant's agents in the past."""
+
+    won: int
+    linked: int
+    """Those of them that name a connected call of the same agent."""
+
+
+def lint_links(settings: Settings, deals: Mapping[str, Deals], at_ms: int) -> Iterator[Finding]:
+    """Targets on calls that settle, where many deals are not of the agents' own calls; `deals` by tenant."""
+    for target in settings.targets:
+        if not BY_NAME[target.kpi].settles or target.to_ms <= at_ms:
+            continue
+        for tenant, (won, linked) in sorted(deals.items()):
+            if target.tenant in (None, tenant) and won >= ENOUGH_DEALS and linked < MOST * won:
+                fact = (
+                    f"{won - linked} of {won} won deals of tenant {tenant} in {WEEKS} weeks name no call of their agent"
+                )
+                yield Finding(target.name, Check.NO_CALL, fact)
 
 
 def asked_of(settings: Settings, target: Target, day: Day) -> Target | None:

@@ -50,6 +50,10 @@ class Kpi:
     cases: Cases = Cases.NONE
     squares: str = ""
     """Measure or family with the sum of squares, for a mean of values."""
+    settles: bool = False
+    """A case counts in the window in which the settle time after it ends. Live, of agents only."""
+    doubt: str = ""
+    """Measure of cases of which nobody knows whether they belong to the numerator: no target is missed for them."""
 
 
 _AMAZON: Final = "Amazon Connect Administrator Guide, Metrics definitions"
@@ -58,6 +62,7 @@ _VICIDIAL: Final = "VICIdial, AST_team_performance_detail.php"
 _FLEX: Final = "Twilio Flex, Service level preferences"
 _FORMBRICKS: Final = "Formbricks, pull request 7128 (CSAT by scale)"
 _OURS: Final = "kpistream"
+SETTLED_CONVERSION: Final = "settled_conversion"
 _INBOUND: Final = "inbound_calls - abandoned_wait_bin[< short_abandon_ms]"
 _UP, _DOWN, _BAND = Better.HIGHER, Better.LOWER, Better.BAND
 
@@ -253,6 +258,20 @@ KPIS: Final[tuple[Kpi, ...]] = (
         "Deals won in the period over call legs in the period. A deal may close long after its call, so this is "
         "no share of those calls and may exceed 100 %.",
         _VICIDIAL + " (sales to leads)",
+    ),
+    Kpi(
+        SETTLED_CONVERSION,
+        "settled_calls_won",
+        "settled_calls",
+        "share",
+        _UP,
+        "Connected calls that have settled and that a won deal of the same agent names, of all connected calls that "
+        "have settled. A call settles in the window in which the tenant's settle_time after it ends, and counts there; "
+        "a deal that comes later still counts for its call.",
+        _OURS,
+        cases=Cases.YES_OR_NO,
+        settles=True,
+        doubt="settled_calls_in_doubt",
     ),
     Kpi(
         "revenue",

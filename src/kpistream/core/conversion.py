@@ -7,10 +7,23 @@ judged is a call of which it is settled whether it won a deal, or a count of dea
 
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Final
 
 import msgspec
 
 from kpistream.core.evidence import Bets, count_at_least, share_at_least
+
+DEFAULT_SETTLE_MS: Final = 2 * 3_600_000
+"""A tenant's settle time when nobody says another: 94 of 100 deals of a usual sales floor have come by then."""
+MAX_SETTLE_MS: Final = 10 * 3_600_000
+"""Calls of a business day of 25 hours that settle so late are still live with the default horizon of 36 hours."""
+DEAL_AHEAD_MS: Final = 45 * 60_000
+"""How long before the end of its call a deal may close and still be live with the oldest call of a window."""
+
+
+def delay_ms(settle_ms: int, pane_ms: int) -> int:
+    """From the start of a pane to that of the first one in which all its calls are at least the settle time old."""
+    return pane_ms - -settle_ms // pane_ms * pane_ms
 
 
 class Settled(msgspec.Struct, frozen=True):

@@ -36,6 +36,7 @@ class Check(StrEnum):
     SUM = "sum"
     UNREACHABLE = "unreachable"
     TRIVIAL = "trivial"
+    NO_CALL = "no-call"
 
 
 class Finding(NamedTuple):

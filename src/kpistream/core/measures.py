@@ -64,6 +64,9 @@ CSAT_SATISFIED: Final = 42
 NPS_RATED: Final = 43
 NPS_PROMOTERS: Final = 44
 NPS_DETRACTORS: Final = 45
+SETTLED_CALLS: Final = 50
+SETTLED_CALLS_WON: Final = 51
+SETTLED_CALLS_IN_DOUBT: Final = 52
 
 SCALARS: Final[tuple[Measure, ...]] = (
     Measure(CALLS, "calls", "calls", "call legs, attempts included"),
@@ -109,6 +112,28 @@ SCALARS: Final[tuple[Measure, ...]] = (
     Measure(NPS_PROMOTERS, "nps_promoters", "surveys", "NPS answers of 9 and 10"),
     Measure(NPS_DETRACTORS, "nps_detractors", "surveys", "NPS answers of 0 to 6"),
 )
+
+DERIVED: Final[tuple[Measure, ...]] = (
+    Measure(
+        SETTLED_CALLS,
+        "settled_calls",
+        "calls",
+        "connected calls that have come of age: the settle time has passed since their pane ended",
+    ),
+    Measure(
+        SETTLED_CALLS_WON,
+        "settled_calls_won",
+        "calls",
+        "settled calls that a won deal of the same agent names, counted once however many do",
+    ),
+    Measure(
+        SETTLED_CALLS_IN_DOUBT,
+        "settled_calls_in_doubt",
+        "calls",
+        "settled calls that no deal names, and that a won deal without a call id may have won",
+    ),
+)
+"""Sums that no single event adds: they come of calls and deals together. Live windows have them, panes do not."""
 
 TALK_EDGES_MS: Final[tuple[int, ...]] = tuple(
     1000 * s
@@ -213,8 +238,8 @@ FAMILIES: Final[tuple[Family, ...]] = (
     ),
 )
 
-BY_NUMBER: Final[dict[int, Measure]] = {m.number: m for m in SCALARS}
-BY_NAME: Final[dict[str, Measure]] = {m.name: m for m in SCALARS}
+BY_NUMBER: Final[dict[int, Measure]] = {m.number: m for m in (*SCALARS, *DERIVED)}
+BY_NAME: Final[dict[str, Measure]] = {m.name: m for m in BY_NUMBER.values()}
 
 
 def talk_bin(talk_ms: int) -> int:

@@ -28,7 +28,8 @@ must be an edge of its histogram.
 
 _MEASURES = """## Measures
 
-What panes keep: integers that add. A family holds one number for each member.
+What panes keep: integers that add. A family holds one number for each member. Settled calls are not
+kept: they come of calls and deals together, and live readings of agents have them.
 
 | measure | unit | meaning |
 | --- | --- | --- |
@@ -74,6 +75,6 @@ def _limits() -> str:
 
 
 def _measures() -> str:
-    every: tuple[m.Measure | m.Family, ...] = (*m.SCALARS, *m.FAMILIES)
+    every: tuple[m.Measure | m.Family, ...] = (*m.SCALARS, *m.DERIVED, *m.FAMILIES)
     rows = [f"| `{measure.name}` | {measure.unit} | {measure.meaning} |" for measure in every]
     return _MEASURES + "\n".join(rows) + "\n"

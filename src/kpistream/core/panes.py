@@ -17,6 +17,7 @@ from zlib import crc32
 
 import msgspec
 
+from kpistream.core.linking import NO_LINK, read_link
 from kpistream.core.measures import Contribution, Tally, add
 from kpistream.core.placing import EPOCH_SHIFT, MAX_REVISION, REVISION_SHIFT, Place, rank_of, rank_parts
 from kpistream.core.tallies import pack_tally, unpack_tally
@@ -49,24 +50,42 @@ class Entry(NamedTuple):
     rank: int
     contribution: Contribution
     tombstone: bool
+    link: int = NO_LINK
+    """The call that it is or names, see `linking.py`."""
+
+
+class _Packed(msgspec.Struct, array_like=True, gc=False):
+    """An entry on the wire."""
+
+    identity: str
+    epoch: int
+    revision: int
+    digest: int
+    tombstone: bool
+    contribution: tuple[int, ...]
+    link: int = NO_LINK
+    """Left out when there is none, and in what an earlier release has written."""
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
-_Packed = tuple[str, int, int, int, bool, tuple[int, ...]]
 _decode: Final = msgspec.msgpack.Decoder(_Packed).decode
 _DIGEST_MASK: Final = (1 << REVISION_SHIFT) - 1
 
 
-def pack(identity: str, rank: int, contribution: Contribution, tombstone: bool) -> bytes:
-    """The entry as msgpack: identity, epoch, revision, digest, tombstone, contribution."""
-    epoch, revision, digest = rank_parts(rank)
-    return _encode((identity, epoch, revision, digest, tombstone, contribution))
+def pack(identity: str, rank: int, contribution: Contribution, tombstone: bool, link: int = NO_LINK) -> bytes:
+    """The entry as msgpack: identity, epoch, revision, digest, tombstone, contribution, and its link if it has one."""
+    head = (identity, *rank_parts(rank), tombstone, contribution)
+    return _encode((*head, link) if link else head)
 
 
 def unpack(packed: bytes) -> Entry:
     """The entry in `packed`; raises `msgspec.DecodeError` when it is not one."""
-    identity, epoch, revision, digest, tombstone, contribution = _decode(packed)
-    return Entry(identity, rank_of(epoch, revision, digest), contribution, tombstone)
+    return _entry(_decode(packed))
+
+
+def _entry(found: _Packed) -> Entry:
+    rank = rank_of(found.epoch, found.revision, found.digest)
+    return Entry(found.identity, rank, found.contribution, found.tombstone, found.link)
 
 
 _NO_SUMS: Final[Tally] = {}
@@ -112,15 +131,12 @@ def array_head(count: int) -> bytes:
 
 def unpack_all(packed_array: bytes) -> list[Entry]:
     """The entries of a msgpack array of packed entries."""
-    return [
-        Entry(identity, rank_of(epoch, revision, digest), contribution, tombstone)
-        for identity, epoch, revision, digest, tombstone, contribution in _decode_all(packed_array)
-    ]
+    return list(map(_entry, _decode_all(packed_array)))
 
 
 def contributions_of(packed_array: bytes) -> list[tuple[str, Contribution]]:
     """Identity and contribution of each of the packed entries, without tombstones: a third of the cost of all."""
-    return [(found[0], found[5]) for found in _decode_all(packed_array) if not found[4]]
+    return [(found.identity, found.contribution) for found in _decode_all(packed_array) if not found.tombstone]
 
 
 _NO_SOURCES: Final[tuple[str, ...]] = ()
@@ -240,6 +256,10 @@ class Pane:
             self._sourced += new
         return self._sources
 
+    def links(self) -> list[int]:
+        """The links of all entries that have one. Leaves a sealed pane sealed."""
+        return [link for found in _decode_all(self.packed()) if (link := found.link or read_link(found.contribution))]
+
     def fill(self, packed: bytes, packed_tally: bytes = _UNKNOWN) -> list[str]:
         """Become the sealed pane with these entries, as `packed` gave them, and their sums, if they are known.
 
@@ -264,7 +284,14 @@ class Pane:
         packed = self.entries.get(identity)
         return None if packed is None else unpack(packed).rank
 
-    def join(self, identity: str, rank: int, contribution: Contribution, tombstone: bool = False) -> Joined:
+    def join(
+        self,
+        identity: str,
+        rank: int,
+        contribution: Contribution,
+        tombstone: bool = False,
+        link: int = NO_LINK,
+    ) -> Joined:
         """Join one entry; the higher rank stands."""
         entries = self._entries
         if entries is None:
@@ -282,9 +309,11 @@ class Pane:
             self.size -= len(old_packed)
         # `pack` and `add` written out: they are a third of the cost of an event.
         digest = rank & _DIGEST_MASK
-        packed = _encode(
-            (identity, rank >> EPOCH_SHIFT, rank >> REVISION_SHIFT & MAX_REVISION, digest, tombstone, contribution)
-        )
+        epoch, revision = rank >> EPOCH_SHIFT, rank >> REVISION_SHIFT & MAX_REVISION
+        if link:
+            packed = _encode((identity, epoch, revision, digest, tombstone, contribution, link))
+        else:
+            packed = _encode((identity, epoch, revision, digest, tombstone, contribution))
         entries[identity] = packed
         self._packed_tally = _UNKNOWN
         self._version += rank + 1
@@ -305,7 +334,7 @@ class Pane:
         """Join every entry of another pane of the same place; True when anything changed."""
         before = self.version
         for entry in unpack_all(other.packed()):
-            self.join(entry.identity, entry.rank, entry.contribution, entry.tombstone)
+            self.join(*entry)
         return self.version != before
 
 

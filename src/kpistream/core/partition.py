@@ -28,6 +28,8 @@ from kpistream.core.changelog import (
 )
 from kpistream.core.homes import Homes
 from kpistream.core.keys import Keys
+from kpistream.core.linking import link_of
+from kpistream.core.links import Links
 from kpistream.core.measures import Contribution
 from kpistream.core.panes import ADDED as JOINED_ADDED
 from kpistream.core.panes import Joined, Pane, PaneSum, chunk_count, unpack
@@ -143,6 +145,7 @@ class Partition:
         self.panes: dict[int, dict[str, Pane]] = {}
         """Live panes by start, then by key."""
         self.homes = Homes(settings.horizon_ms)
+        self.links = Links()
         self.keys = Keys()
         self.assignments = 0
         self.frontier_ms = NOTHING
@@ -166,7 +169,7 @@ class Partition:
     def forget(self) -> None:
         """The partition is somebody else's now: hold nothing."""
         self.panes, self.homes, self.keys = {}, Homes(self.settings.horizon_ms), Keys(self.keys.block_keys)
-        self.frontier_ms = self.persisted = NOTHING
+        self.frontier_ms, self.persisted, self.links = NOTHING, NOTHING, Links()
         self.at, self._sealer = _Position(), Sealer(self.settings.seal_after)
 
     def recover(self, offset: int, key: bytes, value: bytes | None) -> None:
@@ -201,13 +204,14 @@ class Partition:
             if record.pane_ms != self.settings.pane_ms:
                 raise ValueError(f"pane of {record.pane_ms} ms in a changelog of {self.settings.pane_ms} ms panes")
             pane, homes = self._pane(record.key, record.start_ms), self.homes
+            self.links.reread(pane)
             if not pane.size:
                 for identity in pane.fill(record.packed_entries, record.packed_tally if key.endswith(_WHOLE) else b""):
                     homes.add(identity, pane)
                 return
             self._sealer.touched((pane,))
             for entry in entries_of(record):
-                if pane.join(entry.identity, entry.rank, entry.contribution, entry.tombstone) is JOINED_ADDED:
+                if pane.join(*entry) is JOINED_ADDED:
                     homes.add(entry.identity, pane)
 
     # ---- records
@@ -223,8 +227,10 @@ class Partition:
         pane = by_key.get(event.key)
         if pane is None:
             pane = by_key[event.key] = Pane(intern(event.key), start_ms)
-        identity = event.identity
-        joined = pane.join(identity, event.rank, event.contribution, event.retracts)
+        identity, link = event.identity, link_of(event.fields)
+        joined = pane.join(identity, event.rank, event.contribution, event.retracts, link)
+        if link or joined is not JOINED_ADDED:
+            self.links.took(pane, link, joined)
         at = self.at
         at.dirty[pane] = None
         if joined is JOINED_ADDED and self.homes.settle(identity, pane):
@@ -365,6 +371,7 @@ class Partition:
         for start_ms in [start_ms for start_ms in self.panes if start_ms < self.frontier_ms]:
             for pane in self.panes.pop(start_ms).values():
                 self._sealer.forget(pane)
+                self.links.leave(pane)
                 for identity in pane.identities():
                     self.homes.leave(identity, pane)
                 if pane in at.dirty:

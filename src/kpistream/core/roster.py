@@ -11,6 +11,7 @@ from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Final, NamedTuple
 
+from kpistream.core.conversion import DEFAULT_SETTLE_MS
 from kpistream.core.kpis import DEFAULT_LIMITS, Limits
 from kpistream.core.windows import Window, window_at
 
@@ -96,6 +97,8 @@ class Tenant:
     """How long a source may be silent while people are at work; 0: nobody is told. None: nothing is said."""
     sources: Mapping[str, int] = field(default_factory=dict)
     """The same for single sources."""
+    settle_ms: int = DEFAULT_SETTLE_MS
+    """How long after a call its deal usually has come."""
 
     @cached_property
     def alias_index(self) -> dict[tuple[str, str], list[Dated]]:

@@ -8,6 +8,7 @@ moment that no longer counts, so that one person's `to` is the next one's `from`
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from kpistream.core.conversion import DEFAULT_SETTLE_MS
 from kpistream.core.kpis import DEFAULT_LIMITS, EDGES_OF_LIMIT, Limits
 from kpistream.core.notify_settings import read_notify
 from kpistream.core.receivers import Notify
@@ -25,7 +26,15 @@ from kpistream.core.roster import (
 from kpistream.core.schedule_settings import read_schedules
 from kpistream.core.schedules import Schedules
 from kpistream.core.settings_dates import Calendar, span
-from kpistream.core.settings_values import clock_min, duration_ms, identifier, label, silent_after_ms, zone_name
+from kpistream.core.settings_values import (
+    clock_min,
+    duration_ms,
+    identifier,
+    label,
+    settle_time_ms,
+    silent_after_ms,
+    zone_name,
+)
 from kpistream.core.target_settings import read_targets
 from kpistream.core.targets import Target
 from kpistream.core.yaml_nodes import Faults, Node, ParsedTexts, Section
@@ -114,6 +123,7 @@ def _tenants(section: Section, default_zone: str, tenants: dict[str, Tenant]) ->
 def _tenant(name: str, section: Section, default_zone: str) -> Tenant:
     zone = section.read("zone", zone_name) or default_zone
     calendar = Calendar(zone, section.read("day_starts_at", clock_min) or 0)
+    settle_ms = section.read("settle_time", settle_time_ms)
     teams = {
         team: _team(team, Section(node, section.faults))
         for team, node in _children(section, "teams", identifier).items()
@@ -135,6 +145,7 @@ def _tenant(name: str, section: Section, default_zone: str) -> Tenant:
         _teams_of_scopes(section, "campaigns", calendar, teams),
         section.read("silent_after", silent_after_ms),
         _sources(section),
+        DEFAULT_SETTLE_MS if settle_ms is None else settle_ms,
     )
     _check_aliases(section, tenant)
     section.finish()

@@ -24,6 +24,7 @@ from kpistream.core.windows import business_date, day_start_ms, zone_of_name
 _NOBODY: Final = Tenant("")
 _NO_SCHEDULES: Final = TenantSchedules()
 _AGENT: Final = "agent:"
+_MINUTE_MS: Final = 60_000
 
 
 class Touched(NamedTuple):
@@ -125,6 +126,8 @@ def _tenant(old: Tenant, new: Tenant) -> Iterator[str]:
     for source in _differ(old.sources, new.sources):
         was_ms, now_ms = old.sources.get(source), new.sources.get(source)
         yield f"source {source}: silent_after {_silence(was_ms)} -> {_silence(now_ms)}"
+    if old.settle_ms != new.settle_ms:
+        yield f"settle_time: {old.settle_ms / _MINUTE_MS:g} min -> {new.settle_ms / _MINUTE_MS:g} min"
     for team in _differ(old.teams, new.teams):
         was, now = old.teams.get(team), new.teams.get(team)
         if was is None or now is None:

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from fractions import Fraction
 from typing import Final
 
+from kpistream.core.conversion import MAX_SETTLE_MS
 from kpistream.core.evidence import Level
 from kpistream.core.windows import QUARTER_HOUR_MS, day_start_ms, zone_of_name
 from kpistream.errors import ConfigError
@@ -45,6 +46,14 @@ def silent_after_ms(text: str) -> int:
     if not _SILENT_MS[0] <= found_ms <= _SILENT_MS[1]:
         raise ValueError(f'"{text}" must be 1 m to 24 h, or off')
     return found_ms
+
+
+def settle_time_ms(text: str) -> int:
+    """A settle time: a duration of 10 hours at most."""
+    settle_ms = duration_ms(text)
+    if settle_ms > MAX_SETTLE_MS:
+        raise ValueError(f'"{text}" must be at most {MAX_SETTLE_MS // 3_600_000} h: calls are live no longer than that')
+    return settle_ms
 
 
 def bound(text: str, unit: str) -> Fraction:

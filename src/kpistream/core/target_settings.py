@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import msgspec
 
-from kpistream.core.catalogue import Cases
+from kpistream.core.catalogue import SETTLED_CONVERSION, Cases
 from kpistream.core.currencies import NUMERIC
 from kpistream.core.evidence import Level
 from kpistream.core.kpis import BY_NAME, Kpi
@@ -76,6 +76,7 @@ def _target(section: Section, roster: Roster) -> Target | None:
     target = read_terms(section, target, kpi, roster)
     target = msgspec.structs.replace(target, level=_level(section, target))
     _check_to_date(section, kpi, target)
+    _check_settling(section, kpi, target)
     return target
 
 
@@ -84,6 +85,14 @@ def _check_to_date(section: Section, kpi: Kpi, target: Target) -> None:
     long = target.window not in LIVE_WINDOWS and target.alerts and target.level is None
     if long and proration(kpi) is Proration.BY_TIME:
         section.fault(f"{kpi.name} over a {target.window} needs false_alarms, or alerts: off", "window")
+
+
+def _check_settling(section: Section, kpi: Kpi, target: Target) -> None:
+    """Live, what settles is known of agents; of teams and tenants history knows it."""
+    if kpi.settles and target.scope is not Scope.AGENT and target.alerts and target.window in LIVE_WINDOWS:
+        section.fault(
+            f"{kpi.name} is known live of agents only; of others over a week or more, or alerts: off", "scope"
+        )
 
 
 def _window(section: Section) -> tuple[str, bool]:
@@ -157,7 +166,8 @@ def _level(section: Section, target: Target | None) -> Level | None:
 def _no_pace(kpi: Kpi, target: Target) -> str:
     """Why a count cannot be held against the time at work; empty when it can."""
     if kpi.denominator is not None or kpi.per or proration(kpi) is not Proration.BY_TIME:
-        return f"{kpi.name} has no cases that evidence could be weighed by"
+        instead = f"; {SETTLED_CONVERSION} has" if kpi.numerator == "deals_won" and kpi.denominator else ""
+        return f"{kpi.name} has no cases that evidence could be weighed by{instead}"
     if target.scope is not Scope.AGENT:
         return f"{kpi.name} is held against the time at work, which only agents have"
     if target.high is None and target.low is None:

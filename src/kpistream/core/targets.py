@@ -17,7 +17,7 @@ from kpistream.core.kpis import BY_NAME, DEFAULT_LIMITS, Better, Kpi, Limits, Va
 from kpistream.core.overrides import Override, Split
 from kpistream.core.ramps import Ramp, Season
 from kpistream.core.roster import ALWAYS_FROM_MS, ALWAYS_TO_MS
-from kpistream.core.weighing import Bounded, weigh
+from kpistream.core.weighing import Bounded, in_doubt, weigh
 
 
 class Direction(StrEnum):
@@ -229,14 +229,17 @@ def judge(
         return Judgement(Verdict.TOO_LITTLE, Why.NO_CASES, value)
     if value.denominator is not None and value.denominator < target.minimum_sample:
         return Judgement(Verdict.TOO_LITTLE, Why.SAMPLE_TOO_SMALL, value)
+    best = seen + Fraction(in_doubt(kpi, tally), value.denominator) if value.denominator else seen
     why = beyond(target, seen)
     if target.level is not None and against is None:
         against = weigh(kpi, target, tally, value)
+    if why is Why.BELOW_BOUND and beyond(target, best) is None:
+        return Judgement(Verdict.TOO_LITTLE, Why.EVIDENCE_OPEN, value, against)
     if why is None:
         near = beyond(_Bounds(target.recover_low, target.recover_high), seen) is not None
         return _met(near, Judgement(Verdict.MET, Why.WITHIN_BOUND, value, against))
     critical = _Bounds(target.critical_low, target.critical_high, target.member)
-    grave = beyond(critical, seen) is not None and (
+    grave = beyond(critical, best if why is Why.BELOW_BOUND else seen) is not None and (
         target.level is None or _proven(target.level, weigh(kpi, critical, tally, value))
     )
     return _missed(target.level, Judgement(Verdict.MISSED, why, value, against, severity=_severity(grave)))

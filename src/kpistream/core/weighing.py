@@ -1,9 +1,9 @@
 """Weighing: the evidence of a tally against a target's bounds.
 
-A function of sums alone. Only for KPIs whose denominator counts cases of the numerator (`Kpi.cases`): conversion,
-whose deals are no part of the period's calls, is none of them. The level holds over one period (a business day; a
-week and more: then false alarms are fewer than was asked), whatever the number of looks; windows that roll have no
-such level, because what leaves them takes its evidence along.
+A function of sums alone. Only for KPIs whose denominator counts cases of the numerator (`Kpi.cases`): conversion by
+period, whose deals are no part of the period's calls, is none of them; settled conversion is. The level holds over one
+period (a business day; a week and more: then false alarms are fewer than was asked), whatever the number of looks;
+windows that roll have no such level, because what leaves them takes its evidence along.
 """
 
 from collections.abc import Mapping, Sequence
@@ -67,10 +67,17 @@ def sides(kpi: Kpi, target: Bounded, tally: Mapping[int, int], value: Value) -> 
     low, high = target.low, target.high
     if kpi.cases is Cases.YES_OR_NO:
         won, tried = value.numerator, value.denominator
-        out: list[Bets | float] = [share_at_least(low, won, tried)] if low is not None else []
+        out: list[Bets | float] = []
+        if low is not None:
+            out.append(share_at_least(low, won + in_doubt(kpi, tally), tried))
         return out + ([share_at_most(high, won, tried)] if high is not None else [])
     assert kpi.cases is Cases.VALUES, kpi
     return _mean(kpi, target, Scores(value.denominator, value.numerator, _squares(kpi, target.member, tally)))
+
+
+def in_doubt(kpi: Kpi, tally: Mapping[int, int]) -> int:
+    """Cases of which nobody knows whether they belong to the numerator."""
+    return tally.get(m.BY_NAME[kpi.doubt].number, 0) if kpi.doubt else 0
 
 
 def together(evidences: Sequence[float]) -> float:

@@ -74,6 +74,16 @@ _GROUPS: Final[dict[str, tuple[str, str]]] = {
 GROUPS: Final = tuple(_GROUPS)
 
 
+def split_by(by: str | None) -> str:
+    """The expression that splits by one of `GROUPS`, or not at all."""
+    return "NULL" if by is None else _GROUPS[by][1]
+
+
+def split_at(start: str) -> str:
+    """The expression that says how many of the ascending `edges` have passed at a start in epoch ms."""
+    return f"arrayCount(edge -> edge <= {start}, {{edges:Array(Int64)}})"
+
+
 def extent(store: Store, tenant: str | None = None) -> Extent | None:
     """The time that history covers, None when it is empty."""
     where, parameters = _where(Span(tenant=tenant))
@@ -127,7 +137,7 @@ def sums_between(store: Store, span: Span, scopes: Sequence[str], edges: Sequenc
     """Sums of some scopes, split at instants: the group is how many of the ascending `edges` have passed."""
     where, parameters = _where(span, ["scope IN {scopes:Array(String)}"])
     sql = (
-        f"SELECT tenant, scope, arrayCount(edge -> edge <= {_START}, {{edges:Array(Int64)}}) AS split, {tables.sums()} "
+        f"SELECT tenant, scope, {split_at(_START)} AS split, {tables.sums()} "
         f"FROM {tables.PANES} FINAL {where} GROUP BY tenant, scope, split"
     )
     rows = store.query(sql, {**parameters, "scopes": list(scopes), "edges": list(edges)})

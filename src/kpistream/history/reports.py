@@ -11,12 +11,14 @@ from datetime import datetime
 from typing import Any, Final
 
 from kpistream.core import measures as m
+from kpistream.core.conversion import DEFAULT_SETTLE_MS, delay_ms
 from kpistream.core.kpis import DEFAULT_LIMITS, KPIS, Family, Limits, Value, evaluate_all
 from kpistream.core.measures import Tally, total
 from kpistream.core.windows import DEFAULT_PANE_MS, zone_of_name
 from kpistream.errors import ConfigError
 from kpistream.history import queries
 from kpistream.history.queries import GROUPS, Span
+from kpistream.history.settled import merged, settled_by_scope
 from kpistream.history.store import Store
 
 WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -37,6 +39,13 @@ class Question:
     by: str | None = None
     """One of `queries.GROUPS`, or None for one row an agent. `hour` is the hour of the day, 0 to 23."""
     limits: Limits = DEFAULT_LIMITS
+    settle_ms: int = DEFAULT_SETTLE_MS
+    """After so long a call counts in `settled_conversion`, which reports have as a whole and by day."""
+
+    @property
+    def settles(self) -> bool:
+        """True when the report has settled calls: an hour or a queue of its own they do not have."""
+        return self.by in (None, "day")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +85,9 @@ def report_agents(
     _check(question, extent.pane_ms if extent else DEFAULT_PANE_MS)
     span = Span(question.from_ms, question.to_ms, question.tenant)
     found = queries.sums_by_scope(store, span, question.by, question.zone)
+    if question.settles:
+        wait_ms = delay_ms(question.settle_ms, extent.pane_ms if extent else DEFAULT_PANE_MS)
+        found = merged(found, settled_by_scope(store, span, wait_ms, question.by, question.zone))
     ids = queries.distinct_calls(store, span, question.by, question.zone)
     rows = [
         AgentRow(
@@ -140,7 +152,7 @@ def report_json(report: Report) -> Json:
         "to": None if report.to_ms is None else instant(report.to_ms, question.zone),
         "zone": question.zone,
         "rows": [row_json(row, question) for row in report.rows],
-        "unassigned": sums_json(report.unassigned, report.unassigned_call_ids, question.limits),
+        "unassigned": sums_json(report.unassigned, report.unassigned_call_ids, question),
     }
 
 
@@ -151,10 +163,10 @@ def row_json(row: AgentRow, question: Question) -> Json:
         head["name"] = row.name
     if question.by is not None:
         head[question.by] = group_label(question.by, row.group)
-    return head | sums_json(row.tally, row.distinct_call_ids, question.limits)
+    return head | sums_json(row.tally, row.distinct_call_ids, question)
 
 
-def sums_json(tally: Tally, distinct_call_ids: int, limits: Limits) -> Json:
+def sums_json(tally: Tally, distinct_call_ids: int, question: Question) -> Json:
     """Measures under their own names, families by member, `revenue` by currency, then each KPI.
 
     A KPI that is nothing but a measure of the same name is that integer.
@@ -164,9 +176,10 @@ def sums_json(tally: Tally, distinct_call_ids: int, limits: Limits) -> Json:
     out |= {each.name: families.get(each.name, {}) for each in m.FAMILIES}
     out["revenue"] = out.pop("won_minor")
     out["distinct_call_ids"] = distinct_call_ids
-    found = evaluate_all(tally, limits)
+    found = evaluate_all(tally, question.limits)
     values: dict[str, Value | Family] = {**found.kpis, **found.by_member}
-    return out | {kpi.name: _value_json(values[kpi.name]) for kpi in KPIS if kpi.name not in out}
+    told = (kpi for kpi in KPIS if kpi.name not in out and (question.settles or not kpi.settles))
+    return out | {kpi.name: _value_json(values[kpi.name]) for kpi in told}
 
 
 def _value_json(value: Value | Family) -> Json:

@@ -14,6 +14,8 @@ import msgspec
 
 from kpistream.core.alerts import Look, Subject, Transition
 from kpistream.core.contributing import LOOKED_AT, Part, contributors
+from kpistream.core.conversion import delay_ms
+from kpistream.core.kpis import BY_NAME
 from kpistream.core.measures import Tally, difference
 from kpistream.core.pace import pace
 from kpistream.core.periods import Period, periods
@@ -27,6 +29,7 @@ from kpistream.core.targets import TENANT_SCOPE, Due, Judgement, Target, covers,
 from kpistream.core.windows import CALENDAR_WINDOWS, LIVE_WINDOWS, Window, window_at
 from kpistream.history import queries
 from kpistream.history.queries import Heard, Span
+from kpistream.history.settled import settled_between, settled_by_scope
 from kpistream.history.store import Store
 
 REVIEWED: Final = tuple(name for name in CALENDAR_WINDOWS if name not in LIVE_WINDOWS)
@@ -58,6 +61,16 @@ class Seat(NamedTuple):
 
     about: About
     tally: Tally
+
+
+class Asked(NamedTuple):
+    """Of what the sums are."""
+
+    name: str
+    """The window's."""
+    window: Window
+    known_to_ms: int
+    """What happened later is not known yet: nothing has settled there."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +108,9 @@ class Reviewing:
 
     def changed(self, store: Store, closing: Closing) -> int:
         """A number that grows when the sums of a period change: it need not be closed again before."""
-        return queries.written(store, Span(*closing.span, closing.tenant.tenant))
+        reach_ms = self._delay_ms(closing.tenant) if self._settles(closing.period.name) else 0
+        span = Span(closing.span.from_ms - reach_ms, closing.span.to_ms, closing.tenant.tenant)
+        return queries.written(store, span)
 
     def results(self, store: Store, closing: Closing, until_ms: int, now_ms: int) -> list[Result]:
         """How targets closed in a period, without what was told and still holds."""
@@ -106,7 +121,9 @@ class Reviewing:
         for zone, window in period.windows.items():
             if not _closes(window, heard, until_ms):
                 continue
-            for about, tally in self._seats(store, tenant, zone, window, period.last_ms):
+            for about, tally in self._seats(
+                store, tenant, zone, Asked(period.name, window, window.to_ms), period.last_ms
+            ):
                 for held in self._held(self.closing[period.name], about, window):
                     found = self._result(held, Seat(about, tally), window, told, now_ms)
                     out += [] if found is None else [found]
@@ -150,7 +167,8 @@ class Reviewing:
             window = window_at(name, now_ms, self.pane_ms, zone, tenant.day_starts_at_min)
             if window.from_ms + _DAY_MS <= heard.first_ms:
                 continue
-            for about, tally in self._seats(store, tenant, zone, window, now_ms):
+            asked = Asked(name, window, min(now_ms, heard.to_ms))
+            for about, tally in self._seats(store, tenant, zone, asked, now_ms):
                 for held in self._held(self.judged.get(name, []), about, window):
                     judgement = self._to_date(held.target, Seat(about, tally), window, min(now_ms, heard.to_ms))
                     look = Look(held.target, judgement, window, about.team, about.display_name, held.bound_from)
@@ -182,9 +200,13 @@ class Reviewing:
 
     # ---- sums
 
-    def _seats(self, store: Store, tenant: Tenant, zone: str, window: Window, at_ms: int) -> Iterator[Seat]:
+    def _seats(self, store: Store, tenant: Tenant, zone: str, asked: Asked, at_ms: int) -> Iterator[Seat]:
         """Everybody who has this zone at an instant: agents with sums or in the roster, teams, and the tenant."""
+        window = asked.window
         sums = self._sums(store, tenant, window)
+        if self._settles(asked.name):
+            for scope, tally in self._settled(store, tenant, asked).items():
+                _fold(sums, scope, tally)
         for scope in (*sums, *(f"{_AGENT}{agent}" for agent in tenant.people if f"{_AGENT}{agent}" not in sums)):
             if _zone(self.settings.roster, tenant, scope, at_ms) == zone:
                 yield Seat(self._about(tenant, scope, Window(window.from_ms, at_ms + 1)), sums.get(scope, _NO_SUMS))
@@ -233,6 +255,32 @@ class Reviewing:
             parts = [Part(scope, None, difference(tally, {})) for scope, tally in sums.items()]
         found = contributors(target, transition.reason, parts, tenant.limits)
         return msgspec.structs.replace(transition, contributors=found)
+
+    def _settles(self, name: str) -> bool:
+        """True when a target of a window counts calls where they settle."""
+        targets = (*self.closing.get(name, ()), *self.judged.get(name, ()))
+        return any(BY_NAME[target.kpi].settles for target in targets)
+
+    def _delay_ms(self, tenant: Tenant) -> int:
+        return delay_ms(tenant.settle_ms, self.pane_ms)
+
+    def _settled(self, store: Store, tenant: Tenant, asked: Asked) -> dict[str, Tally]:
+        """Calls of agents, teams and the tenant that have settled, each for the team of the pane in which it has."""
+        out: dict[str, Tally] = {}
+        window = asked.window
+        moves, roster, wait_ms = _moves(tenant, window), self.settings.roster, self._delay_ms(tenant)
+        span = Span(window.from_ms, min(window.to_ms, asked.known_to_ms), tenant.tenant)
+        for each in settled_by_scope(store, span, wait_ms):
+            _fold(out, each.scope, each.tally)
+            _fold(out, TENANT_SCOPE, each.tally)
+            if each.scope not in moves:
+                _fold(out, team_scope(roster.team_of_scope(tenant.tenant, each.scope, window.from_ms)), each.tally)
+        edges = sorted({window.from_ms, *(edge_ms for found in moves.values() for edge_ms in found)})
+        for each in settled_between(store, span, wait_ms, list(moves), edges) if moves else ():
+            assert isinstance(each.group, int)
+            team = roster.team_of_scope(tenant.tenant, each.scope, edges[each.group - 1])
+            _fold(out, team_scope(team), each.tally)
+        return out
 
     def _about(self, tenant: Tenant, scope: str, window: Window) -> About:
         """Who somebody is at the end of a window, or when they left in it."""

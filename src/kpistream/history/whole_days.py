@@ -10,12 +10,14 @@ from kpistream.core.days import Day, business_days, of_agents, of_teams
 from kpistream.core.roster import Roster
 from kpistream.history import queries
 from kpistream.history.queries import Span
+from kpistream.history.settled import agent_panes
 from kpistream.history.store import Store
 
 
-def agent_days(store: Store, roster: Roster, span: Span) -> Iterator[Day]:
-    """Days of agents, those of one agent in order of time."""
-    return _whole(business_days(queries.agent_panes(store, span), roster, of_agents), span)
+def agent_days(store: Store, roster: Roster, span: Span, *, settled: bool = False) -> Iterator[Day]:
+    """Days of agents, those of one agent in order of time; `settled`: with the calls that settled in them."""
+    panes = agent_panes(store, span, roster) if settled else queries.agent_panes(store, span)
+    return _whole(business_days(panes, roster, of_agents), span)
 
 
 def team_days(store: Store, roster: Roster, span: Span) -> Iterator[Day]:

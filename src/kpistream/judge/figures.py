@@ -30,6 +30,7 @@ SHARES: Final = {
     "follow_up_on_time_share": ("follow_ups_on_time", "follow_ups_on_time+follow_ups_late"),
     "conversion_per_connected": ("deals_won", "connected"),
     "conversion_per_call": ("deals_won", "calls"),
+    "settled_conversion": ("settled_calls_won", "settled_calls"),
     "average_deal": ("won_minor", "won_deals"),
     "repeat_deal_share": ("deals_repeat", "deals_customer_known"),
     "survey_share": ("surveys", "connected"),

@@ -20,6 +20,7 @@ _SCALARS: Final = {
     "answered_wait_known abandoned_wait_known follow_ups_done follow_ups_on_time follow_ups_late follow_ups_promised",
     30: "deals_won deals_lost deals_voided deals_repeat deals_customer_known",
     40: "surveys csat_rated csat_satisfied nps_rated nps_promoters nps_detractors",
+    50: "settled_calls settled_calls_won settled_calls_in_doubt",
 }
 """Names from a first number on."""
 _CURRENCIES: Final = (
@@ -131,7 +132,7 @@ def _pane(rest: list[Any], pane_ms: int) -> PaneOnWire:
         raise ValueError(f"a pane of {size_ms} ms among panes of {pane_ms} ms")
     lines = tuple(
         Line(identity, rank(epoch, revision, digest), bool(tombstone), _cell(adds))
-        for identity, epoch, revision, digest, tombstone, adds in entries
+        for identity, epoch, revision, digest, tombstone, adds, *_link in entries
     )
     return PaneOnWire(key, start_ms, int.from_bytes(version, "big"), _cell(sums), lines)
 

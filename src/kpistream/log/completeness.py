@@ -1,8 +1,8 @@
 """Completeness: whether everything that was appended to a log by an instant has gone through what follows it.
 
-A log, a group that reads it, and the log that this group writes, which another group reads: when the first group has
-read everything from before the instant, the end of the second log is noted, and when the second group has read up to
-there, all of it is through. Instants are of the broker's clock.
+A log, a group that reads it, and the log that this group writes, which another group reads, beside the first one: when
+both groups have read everything of the first log from before the instant, the end of the second log is noted, and when
+the second group has read up to there, all of it is through. Instants are of the broker's clock.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class Way(NamedTuple):
     followed: str
     """The log that it writes."""
     last: str
-    """The group that must have read that."""
+    """The group that must have read both."""
 
 
 class Completeness:
@@ -61,7 +61,9 @@ class Completeness:
     async def look(self, at_ms: int) -> list[str]:
         """Who holds it up, as `group topic[partition]`; nobody: `whole_to_ms` has moved on, at most to `at_ms`."""
         if self._noted is None:
-            behind = await self.unread(at_ms)
+            passed = await self._offsets(self._way.log, at_ms)
+            behind = await self._behind(self._way.reader, self._way.log, passed)
+            behind += await self._behind(self._way.last, self._way.log, passed)
             if behind:
                 return behind
             self._noted = at_ms, await self.ends(self._way.followed)

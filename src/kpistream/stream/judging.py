@@ -24,9 +24,10 @@ from kpistream.core.alerts import (
     take_from_log,
 )
 from kpistream.core.contributing import CONTRIBUTORS_A_LOOK, Part, contributors
+from kpistream.core.conversion import DEAL_AHEAD_MS, delay_ms
 from kpistream.core.correcting import Again, Episode, comparable, correction, kept_pane, untrue
 from kpistream.core.detecting import Detectors, since_ms, weighed_in_panes
-from kpistream.core.kpis import Limits
+from kpistream.core.kpis import BY_NAME, Limits
 from kpistream.core.readings import About, Reading, Shown, TargetReading, read, target_reading
 from kpistream.core.resolution import deciding_ms, in_force
 from kpistream.core.settings import Settings
@@ -200,7 +201,8 @@ class Bench:
             self.holding.discard(slot)
             if early:
                 self._early.add(slot)
-            short = complete_from_ms is not None and running.window.from_ms < complete_from_ms
+            known_from_ms = -1 if complete_from_ms is None else complete_from_ms
+            short = running.window.from_ms < known_from_ms
             targets = self._in_force.targets(about, name, running.window, now_ms)
             if targets and self._rota.knows(about):
                 self._again_ms.pop(slot, None)
@@ -211,7 +213,8 @@ class Bench:
                 if early:
                     standing[target.name] = target_reading(target, State.NO_DATA, CATCHING_UP, held.bound_from)
                     continue
-                judgement = PANES_CLOSED if short else self._judge(target, about, running, now_ms)
+                closed = running.window.from_ms - self._reach_ms(target, about.tenant, running) < known_from_ms
+                judgement = PANES_CLOSED if closed else self._judge(target, about, running, now_ms)
                 look = Look(target, judgement, running.window, about.team, about.display_name, held.bound_from)
                 subject = Subject(target.name, about.tenant, about.scope)
                 alert = self._step(subject, look, now_ms, transitions, running)
@@ -277,6 +280,16 @@ class Bench:
             return SOURCE_SILENT
         return judge(target, running.tally, limits, self._rota.due(target, about, running.window, now_ms))
 
+    def _delay_ms(self, target: Target, tenant: str, running: RunningWindow) -> int:
+        """How long after the start of their pane cases of a target count."""
+        settle_ms = self._settings.roster.tenant(tenant).settle_ms
+        return delay_ms(settle_ms, running.pane_ms) if BY_NAME[target.kpi].settles else 0
+
+    def _reach_ms(self, target: Target, tenant: str, running: RunningWindow) -> int:
+        """How long before its window a target needs panes."""
+        wait_ms = self._delay_ms(target, tenant, running)
+        return wait_ms + DEAL_AHEAD_MS if wait_ms else 0
+
     def _limits(self, about: About) -> Limits:
         return self._settings.roster.tenant(about.tenant).limits
 
@@ -333,7 +346,10 @@ class Bench:
         found = contributors(target, transition.reason, parts, limits)
         if transition.to_state is not State.FIRING or not weighed_in_panes(target):
             return replace(transition, contributors=found)
-        return replace(transition, contributors=found, slip_from_ms=since_ms(target, running, limits))
+        since = since_ms(target, running, limits)
+        if since is not None:
+            since -= self._delay_ms(target, transition.tenant, running)
+        return replace(transition, contributors=found, slip_from_ms=since)
 
     def firing(self) -> Counter[str]:
         """Alerts that fire, by tenant; tenants whose alerts all rest are there with 0."""

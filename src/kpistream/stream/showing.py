@@ -59,14 +59,22 @@ class Show:
         self._queue = dict.fromkeys(slots) | self._queue
 
     def look(
-        self, now_ms: int, changed: Collection[tuple[str, int]], source: PaneSource, known: Known
+        self,
+        now_ms: int,
+        changed: Collection[tuple[str, int]],
+        source: PaneSource,
+        known: Known,
+        settled: Iterable[tuple[str, int]] = (),
     ) -> tuple[list[Reading], list[Transition]]:
-        """Take in changed panes (key, start) and the passing of time; what may go out."""
+        """Take in changed panes (key, start) and the passing of time; what may go out.
+
+        `settled`: panes in which something else has settled, without a sound of anybody.
+        """
         queue, live, bench = self._queue, self.live, self.bench
         bench.listen(now_ms, changed, live)
         standing = bench.left_standing(now_ms)
         live.begin(standing)
-        for slot in live.look(now_ms, changed, source):
+        for slot in live.look(now_ms, (*changed, *settled), source):
             if self._pacer.changed(slot, now_ms):
                 queue[slot] = None
         early = bench.shown_too_early(not known.caught_up)

@@ -17,6 +17,7 @@ from faust.tables.table import Table
 from faust.types import TP
 
 from kpistream.core.contributing import LOOKED_AT, Part
+from kpistream.core.links import Links
 from kpistream.core.panes import contributions_of
 from kpistream.core.partition import NOTHING, Partition, PartitionSettings
 from kpistream.core.tallies import NOTHING as NO_SUMS
@@ -124,6 +125,15 @@ class Shard:
         """Sources of the events in the live panes of a key, sorted. Costs its entries."""
         found = (by_key[key].sources() for by_key in self.partition.panes.values() if key in by_key)
         return tuple(sorted({source for sources in found for source in sources}))
+
+    def keys_at(self, start_ms: int) -> Iterable[str]:
+        """Keys of the live panes at a start."""
+        return self.partition.panes.get(start_ms, ())
+
+    @property
+    def links(self) -> Links:
+        """What came of the calls of the live panes."""
+        return self.partition.links
 
     @property
     def ready(self) -> bool:

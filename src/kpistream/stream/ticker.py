@@ -15,6 +15,7 @@ from kpistream.core.readings import About, Reading
 from kpistream.core.roster import Dated
 from kpistream.core.settings import Settings
 from kpistream.core.settings_changes import touched
+from kpistream.core.settling import Delays, Settling, delays
 from kpistream.core.targets import paced
 from kpistream.core.windows import Window
 from kpistream.log.tail import PATIENCE_S, read_on
@@ -32,9 +33,10 @@ provisional, nothing is judged, and reading comes first."""
 class _View(Show):
     """One partition as the ticker sees it, for one generation."""
 
-    def __init__(self, generation: int, live: LiveWindows, bench: Bench) -> None:
+    def __init__(self, generation: int, live: LiveWindows, bench: Bench, settling: Settling) -> None:
         super().__init__(live, bench)
         self.generation = generation
+        self.settling = settling
         self.swept_pane = self.kept_pane = -1
         self.looked_ms = -BEHIND_MS
 
@@ -64,10 +66,14 @@ class Ticker:
         self._settings, self._awaited = settings, None
         for view in self._views.values():
             view.adopt(settings, self._window_of(), who)
+            view.settling.adopt(self._delays())
             view.swept_pane = view.kept_pane = -1
 
     def _window_of(self) -> Callable[[str, str, int], Window]:
         return scope_window(self._settings.roster, self._shards.settings.pane_ms)
+
+    def _delays(self) -> Delays:
+        return delays(self._settings.roster, self._shards.settings.pane_ms)
 
     @property
     def behind(self) -> bool:
@@ -76,7 +82,7 @@ class Ticker:
 
     def _behind(self, shard: Shard) -> bool:
         view = self._views.get(shard.partition.number)
-        return view is not None and view.behind
+        return view is not None and (view.behind or view.settling.behind)
 
     async def _tick_shard(self, shard: Shard, now_ms: int) -> None:
         readings, transitions = self._look(shard, now_ms)
@@ -92,7 +98,9 @@ class Ticker:
             view.kept_pane = pane
             view.live.keep(key for key, active in self._paced(shard.partition.number) if active.holds(now_ms))
         known = Known(shard.partition.frontier_ms, shard.caught_up)
-        readings, transitions = view.look(now_ms, shard.take_changed(), shard, known)
+        changed = shard.take_changed()
+        settled = view.settling.due(now_ms, changed)
+        readings, transitions = view.look(now_ms, changed, view.settling, known, settled)
         if shard.caught_up and view.bench.loaded and view.swept_pane != pane:
             view.swept_pane = pane
             transitions += view.bench.sweep(view.live, now_ms)
@@ -123,7 +131,8 @@ class Ticker:
             live = LiveWindows(self._shards.settings.pane_ms, self._window_of())
             bench = Bench(self._settings, self._about, AGENT_KINDS)
             bench.parts, bench.sources_of = shard.parts, shard.sources_of
-            view = self._views[number] = _View(shard.generation, live, bench)
+            settling = Settling(shard, self._delays(), self._shards.settings.pane_ms)
+            view = self._views[number] = _View(shard.generation, live, bench, settling)
             keys = {pane.key: pane.start_ms for pane in shard.partition.live_panes()}  # one is enough: all are taken in
             shard.changed.update(keys.items())
             task = asyncio.ensure_future(self._load(view, number))
