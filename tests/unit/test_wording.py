@@ -1,5 +1,6 @@
 """Wording: what a person reads, in each language, and that no language lacks a text."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +13,15 @@ from kpistream.core.alerts import State
 from kpistream.core.contributing import Contributor
 from kpistream.core.errands import Entry, Kind, Message
 from kpistream.core.explanation import Happened, Next
-from kpistream.core.receivers import LOCALES
+from kpistream.core.receivers import LOCALES, Mail
 from kpistream.core.targets import Direction, Severity, Why
 from kpistream.core.windows import CALENDAR_WINDOWS, LIVE_WINDOWS
+from kpistream.notify.alertmanager import posted
+from kpistream.notify.chat import LIMIT_BYTES
 from kpistream.notify.languages import Language
+from kpistream.notify.mail import mail_of
+from kpistream.notify.result_wording import text_of
+from kpistream.notify.webhook import event
 from kpistream.notify.wording import (
     KPI,
     REASONS,
@@ -164,6 +170,40 @@ def test_events_behind_an_alert_have_a_line_each_and_the_command_that_opens_them
         "Open them: kpistream alerts events connects/acme/agent:anna/1",
     ]
     assert "主要相关：\n  pbx/call/call-7, 18:50" in read(CHINESE, contributors=CALLS).body
+
+
+PARTS_OF_AN_EXPLANATION = (
+    "connect share misses its target",
+    "15% (24 of 160)",
+    "at least 25%",
+    "from tier new",
+    "Evidence: chance alone",
+    "Window: business day",
+    "Since: 2026-07-29 13:00",
+    "before: ok",
+    "Next: the alert is over when",
+    "pbx/call/call-7",
+    "kpistream alerts events connects/acme/agent:anna/1",
+    "Alert: connects/acme/agent:anna/1",
+    "kpistream alerts ack connects/acme/agent:anna/1",
+)
+
+
+@pytest.mark.parametrize(
+    "channel", ["alertmanager", "webhook", "mail", "slack", "teams", "dingtalk", "feishu", "wecom"]
+)
+def test_every_channel_says_all_of_the_explanation(channel: str) -> None:
+    entry = Entry(transition(contributors=CALLS, bound_from="tier new"), 0, NOON_MS)
+    mail = Mail(("a@b.example",), "c@d.example", "h", 25)
+    written = {
+        "alertmanager": lambda: posted(entry, entry.transition, ENGLISH, NOON_MS)["annotations"]["description"],
+        "webhook": lambda: json.loads(event(message(entry), ENGLISH))["data"]["text"],
+        "mail": lambda: mail_of(message(entry), mail, ENGLISH).get_content(),
+    }
+
+    text = written[channel]() if channel in written else text_of(message(entry), ENGLISH, LIMIT_BYTES[channel]).body
+
+    assert [part for part in PARTS_OF_AN_EXPLANATION if part not in text] == []
 
 
 def test_value_of_an_event_is_told_where_it_has_one_of_its_own() -> None:

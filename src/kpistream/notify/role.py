@@ -157,7 +157,15 @@ class Notifier:
         if self._desk is None:
             await self._begin(consumer, acks)
             return
-        desk = self._desk
+        try:
+            await self._go_on(consumer, acks, self._desk)
+        except KafkaError as error:
+            if not self._lost:
+                raise
+            # Somebody else tells by now, and has shut this generation out: it ends with the next turn.
+            log.info("partitions changed hands while alerts were told error=%s", error)
+
+    async def _go_on(self, consumer: AIOKafkaConsumer, acks: AIOKafkaConsumer, desk: Desk) -> None:
         await self._hear(acks, desk)
         batches = await self._poll(consumer)
         if self._lost or desk is not self._desk:
