@@ -170,9 +170,8 @@ def report_command(*, store: str | None, settings: str | None, form: str | None,
     with open_store(config.store) as history:
         roster = settings_asked_with(history, settings, config).roster
         known = roster.tenant(options["tenant"] or "default")
-        question = Question(
-            from_ms, to_ms, zone, options["tenant"], options["by"], limits=known.limits, settle_ms=known.settle_ms
-        )
+        settle_ms = None if form is None else known.settle_ms  # a table does not show it
+        question = Question(from_ms, to_ms, zone, options["tenant"], options["by"], known.limits, settle_ms)
         found = report_agents(history, question, _names(roster))
     if form is None and options["tenant"] is not None and not found.rows:
         click.echo(f'history holds nothing of tenant "{options["tenant"]}" in this span', err=True)

@@ -99,14 +99,14 @@ def partition() -> Partition:
     return made
 
 
-def from_scratch(told: Iterable[Told], agent: str) -> dict[int, Linked]:
-    """What came of an agent's calls, from the events that stand."""
+def from_scratch(told: Iterable[Told], agent: str, from_ms: int = 0) -> dict[int, Linked]:
+    """What came of an agent's calls, from the events that stand in panes from an instant on."""
     standing: dict[str, tuple[Accepted, Told]] = {}
     for each in told:
         event = accepted(each)
         if each.identity not in standing or standing[each.identity][0].rank < event.rank:
             standing[each.identity] = event, each
-    mine = [each for _, each in standing.values() if each.agent == agent]
+    mine = [each for event, each in standing.values() if each.agent == agent and event.start_ms >= from_ms]
     pane_of = {each.identity: (each.at_ms - each.at_ms % PANE_MS) for each in mine}
     legs = [(each.call, pane_of[each.identity]) for each in mine if each.kind == "call"]
     named = {each.call for each in mine if each.kind == "deal" and each.call is not None}
@@ -152,6 +152,24 @@ def test_index_equals_the_events_in_any_order_with_duplicates_corrections_and_mo
         again.recover(offset, key, value)
     again.recovered(len(written))
     assert derived(again) == want
+
+
+@given(st.lists(calls | deals, max_size=30), st.integers(0, 13), st.booleans())
+def test_what_is_closed_is_forgotten_whatever_order_it_came_in(told: list[Told], pane: int, read: bool) -> None:
+    part = partition()
+    fed(part, map(accepted, told))
+    if read:
+        derived(part)
+    frontier_ms = START_MS + pane * PANE_MS
+
+    flush = part.snapshot(None)
+    flush.frontier_ms = frontier_ms
+    part.acknowledged(flush)
+
+    assert derived(part) == {agent: from_scratch(told, agent, frontier_ms) for agent in AGENTS}
+    flush.frontier_ms = START_MS + 20 * PANE_MS
+    part.acknowledged(flush)
+    assert part.links.keys() == []
 
 
 @given(st.lists(calls | deals, max_size=20), st.lists(calls | deals, max_size=8))

@@ -38,6 +38,7 @@ class Links:
         """Pane start and link, 8 bytes each, of every entry of a key that has one; in no order."""
         self._unread: dict[str, dict[Pane, None]] = {}
         """Panes by key whose pairs are not what their entries say."""
+        self._frontier_ms = -1
         self._doubtful: set[str] = set()
         """Keys of which some deal may name no call."""
         self._changed: dict[tuple[str, int], None] = {}
@@ -72,22 +73,27 @@ class Links:
             self._unread.setdefault(pane.key, {})[pane] = None
             self._all_changed[pane.key] = None
 
-    def leave(self, pane: Pane) -> None:
-        """The pane is closed."""
-        key = pane.key
+    def leave(self, pane: Pane, frontier_ms: int) -> None:
+        """The pane is closed, as everything before the frontier is.
+
+        Pairs come nearly in order of time: what is closed is taken from the front, the rest of it is passed over.
+        """
+        key, self._frontier_ms = pane.key, frontier_ms
         unread = self._unread.get(key)
         if unread is not None:
             unread.pop(pane, None)
             if not unread:
                 del self._unread[key]
         pairs = self._pairs.get(key)
-        if pairs is not None:
-            left = _without(pairs, {pane.start_ms})
-            if left:
-                self._pairs[key] = left
-            else:
-                del self._pairs[key]
-                self._doubtful.discard(key)
+        if pairs is None:
+            return
+        at = 0
+        while at < len(pairs) and _PAIR.unpack_from(pairs, at)[0] < frontier_ms:
+            at += _PAIR.size
+        del pairs[:at]
+        if not pairs:
+            del self._pairs[key]
+            self._doubtful.discard(key)
 
     def keys(self) -> list[str]:
         """Agents with links."""
@@ -114,6 +120,8 @@ class Links:
         unnamed: list[int] = []
         readable_from_ms = -1
         for start_ms, link in _PAIR.iter_unpack(pairs):
+            if start_ms < self._frontier_ms:
+                continue
             if link > 0:
                 if last.get(link, -1) < start_ms:
                     last[link] = start_ms

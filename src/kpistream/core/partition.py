@@ -371,7 +371,7 @@ class Partition:
         for start_ms in [start_ms for start_ms in self.panes if start_ms < self.frontier_ms]:
             for pane in self.panes.pop(start_ms).values():
                 self._sealer.forget(pane)
-                self.links.leave(pane)
+                self.links.leave(pane, self.frontier_ms)
                 for identity in pane.identities():
                     self.homes.leave(identity, pane)
                 if pane in at.dirty:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from kpistream.core import measures as m
-from kpistream.core.conversion import DEFAULT_SETTLE_MS, delay_ms
+from kpistream.core.conversion import delay_ms
 from kpistream.core.kpis import DEFAULT_LIMITS, KPIS, Family, Limits, Value, evaluate_all
 from kpistream.core.measures import Tally, total
 from kpistream.core.windows import DEFAULT_PANE_MS, zone_of_name
@@ -39,13 +39,13 @@ class Question:
     by: str | None = None
     """One of `queries.GROUPS`, or None for one row an agent. `hour` is the hour of the day, 0 to 23."""
     limits: Limits = DEFAULT_LIMITS
-    settle_ms: int = DEFAULT_SETTLE_MS
-    """After so long a call counts in `settled_conversion`, which reports have as a whole and by day."""
+    settle_ms: int | None = None
+    """After so long a call counts in `settled_conversion`, which reports have as a whole and by day. None: without."""
 
     @property
     def settles(self) -> bool:
         """True when the report has settled calls: an hour or a queue of its own they do not have."""
-        return self.by in (None, "day")
+        return self.settle_ms is not None and self.by in (None, "day")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def report_agents(
     _check(question, extent.pane_ms if extent else DEFAULT_PANE_MS)
     span = Span(question.from_ms, question.to_ms, question.tenant)
     found = queries.sums_by_scope(store, span, question.by, question.zone)
-    if question.settles:
+    if question.settles and question.settle_ms is not None:
         wait_ms = delay_ms(question.settle_ms, extent.pane_ms if extent else DEFAULT_PANE_MS)
         found = merged(found, settled_by_scope(store, span, wait_ms, question.by, question.zone))
     ids = queries.distinct_calls(store, span, question.by, question.zone)
