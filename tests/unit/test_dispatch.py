@@ -444,6 +444,61 @@ def test_nobody_hears_that_something_was_not_true_who_was_not_told_of_it() -> No
     assert {reason for *_, reason in reasons(desk)[-2:]} == {"never-told"}
 
 
+GLAD = settings(
+    f"floor: {{{CHAT}}}, cheers: {{{CHAT}, good_news: only}}, both: {{{CHAT}, good_news: yes}}",
+    "{to: [floor, cheers, both], group_wait: 0 s, group_interval: 0 s, repeat: never}",
+)
+
+
+def reached(sequence: int, at_ms: int = NOON_MS, **changed: object) -> Transition:
+    return transition(sequence, State.OK, from_state=State.OK, reason=Why.REACHED, at_ms=at_ms, **changed)
+
+
+def test_good_news_reach_who_asks_for_them_and_nobody_else() -> None:
+    desk = Desk(GLAD)
+
+    desk.take(reached(1))
+
+    assert told(desk.turn()) == [(name, "news", ["connects/acme/agent:anna/1"]) for name in ("cheers", "both")]
+    assert reasons(desk) == [("floor", "connects/acme/agent:anna/1", "not-wanted")]
+
+
+def test_who_asks_for_good_news_only_hears_once_a_day_that_somebody_has_recovered() -> None:
+    desk = Desk(GLAD)
+    for sequence in (1, 3):
+        desk.take(transition(sequence, from_state=State.OK), transition(sequence + 1, State.OK))
+        desk.wait(MINUTE_MS)
+        desk.kill()
+    desk.take(transition(5, from_state=State.OK), transition(6, State.SUSPENDED), transition(7, State.OK))
+    tomorrow = {"window_from_ms": NOON_MS + 11 * HOUR_MS}
+    desk.take(transition(8, from_state=State.OK, **tomorrow), transition(9, State.OK, **tomorrow))
+    desk.wait(MINUTE_MS)
+
+    heard = [ids for name, _, ids in told(desk.sent) if name == "cheers"]
+    assert heard == [["connects/acme/agent:anna/2"], ["connects/acme/agent:anna/9"]]
+
+
+def test_end_of_a_period_is_no_good_news() -> None:
+    desk = Desk(GLAD)
+
+    desk.take(transition(), transition(2, State.OK, reason=Why.NO_CASES))
+
+    assert [name for name, *_ in told(desk.turn())] == ["floor", "both"]
+
+
+def test_good_news_wait_for_an_outage_and_the_morning_but_not_for_a_day() -> None:
+    desk = Desk(GLAD)
+    desk.take(silent_source(1, State.FIRING))
+    desk.turn()
+    desk.take(reached(1), reached(1, NOON_MS - 2 * DAY_MS, scope="agent:bela"))
+
+    assert desk.wait(MINUTE_MS) == []
+    desk.take(silent_source(2, State.OK))
+    ids = {each for _, _, ids in told(desk.wait(10 * MINUTE_MS)) for each in ids}
+    assert "connects/acme/agent:anna/1" in ids
+    assert "connects/acme/agent:bela/1" not in ids
+
+
 def silent_source(sequence: int, to: State, source: str = "pbx") -> Transition:
     return transition(sequence, to, target="source-silent", scope=f"source:{source}", team=None, hidden=4)
 

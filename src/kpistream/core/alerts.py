@@ -11,8 +11,9 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
-from kpistream.core.kpis import BY_NAME, definition
+from kpistream.core.kpis import BY_NAME, Value, definition
 from kpistream.core.targets import Direction, Judgement, Severity, Target, Verdict, Why
 from kpistream.core.windows import CALENDAR_WINDOWS, LIVE_WINDOWS, Window
 
@@ -53,6 +54,8 @@ class Alert(msgspec.Struct, frozen=True):
     """Begin of the window that the last transition was about."""
     severity: Severity = Severity.WARNING
     """While it fires or recovers: it rises with a graver miss, and falls only when the alert ends."""
+    reached_from_ms: int | None = None
+    """Begin of the last window in which it was said that the target is reached; None: never."""
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +113,8 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     told_value: float | int | None = None
     told_numerator: int | None = None
     told_denominator: int | None = None
+    reached_from_ms: int | None = None
+    """Begin of the last window in which it was said that the target is reached; carried along by what comes after."""
 
 
 _HOLDING: Final = "holding"
@@ -186,6 +191,16 @@ def alert_id(subject: Subject, sequence: int) -> str:
     return f"{subject.target}/{subject.tenant}/{subject.scope}/{sequence}"
 
 
+class Reached(NamedTuple):
+    """All that a window asks for is done, before or when it ends."""
+
+    value: Value
+    asked: Fraction
+    """The bound for the whole window, prorated where there is a schedule."""
+    basis: str | None
+    """What proration rests on."""
+
+
 class Look(NamedTuple):
     """One look at a target: what was judged, over which window, for whom to show."""
 
@@ -196,6 +211,8 @@ class Look(NamedTuple):
     display_name: str | None = None
     bound_from: str | None = None
     """Where the bound comes from, when it is not the target's own as it is."""
+    reached: Reached | None = None
+    """When all that the window asks for is done."""
 
 
 def step(alert: Alert, look: Look, now_ms: int) -> Transition | None:
@@ -205,6 +222,30 @@ def step(alert: Alert, look: Look, now_ms: int) -> Transition | None:
     severity = _severity(alert, look, state)
     if state is alert.state and severity is alert.severity and not _renewed(alert, look):
         return None
+    return _made(alert, look, state, severity, now_ms)
+
+
+def good_news(alert: Alert, look: Look, now_ms: int) -> Transition | None:
+    """The record that says that a target is reached: once a window, and only while nothing is wrong."""
+    reached, from_ms = look.reached, look.window.from_ms
+    if reached is None or alert.state is not State.OK or alert.reached_from_ms == from_ms:
+        return None
+    return replace(
+        _made(alert, look, State.OK, Severity.WARNING, now_ms),
+        reason=Why.REACHED,
+        value=reached.value.value,
+        numerator=reached.value.numerator,
+        denominator=reached.value.denominator,
+        low=float(reached.asked),
+        against=None,
+        expected=None,
+        basis=reached.basis,
+        reached_from_ms=from_ms,
+    )
+
+
+def _made(alert: Alert, look: Look, state: State, severity: Severity, now_ms: int) -> Transition:
+    target, judgement = look.target, look.judgement
     value = judgement.value
     return Transition(
         alert_id=alert_id(alert.subject, alert.sequence + 1),
@@ -237,6 +278,7 @@ def step(alert: Alert, look: Look, now_ms: int) -> Transition | None:
         severity=severity,
         since_ms=alert.since_ms if alert.sequence else None,
         bound_from=look.bound_from,
+        reached_from_ms=alert.reached_from_ms,
     )
 
 
@@ -272,6 +314,7 @@ def alert_after(transition: Transition) -> Alert:
         transition.before,
         transition.window_from_ms,
         transition.severity,
+        transition.reached_from_ms,
     )
 
 

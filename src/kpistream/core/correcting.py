@@ -129,6 +129,7 @@ def correction(alert: Alert, fired: Transition, judgement: Judgement, now_ms: in
         since_ms=alert.since_ms,
         slip_from_ms=None,
         last_pane=None,
+        reached_from_ms=alert.reached_from_ms,
         corrects=fired.sequence,
         told_at_ms=fired.at_ms,
         told_value=fired.value,

@@ -96,6 +96,8 @@ class Errand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When that was."""
     tried_ms: int = 0
     """When a message of this episode was first handed over; 0: not yet."""
+    praised_from_ms: int | None = None
+    """Begin of the last window of which it was told that a slip has recovered, without having been told of the slip."""
     repeats: int = 0
     escalated: int = 0
     """Steps of escalation that are done."""

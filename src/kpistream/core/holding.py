@@ -12,6 +12,7 @@ from kpistream.core.acks import Ack
 from kpistream.core.alerts import State, Transition
 from kpistream.core.errands import Errand, Silence, subject_key
 from kpistream.core.receivers import Inhibition, Receiver, Route, label_of
+from kpistream.core.targets import Why
 
 _ACTIVE = (State.FIRING, State.RECOVERING, State.NO_DATA)
 
@@ -127,6 +128,8 @@ def _dropped(errand: Errand, ack: Ack | None) -> Silence | None:
 def _over(errand: Errand) -> tuple[Errand, tuple[tuple[Transition, Silence], ...]]:
     """What was held back and is over by now is not told; the end is, to who knows of the beginning."""
     if not errand.blocked or not errand.waiting or errand.waiting[-1].to_state is not State.OK:
+        return errand, ()
+    if errand.waiting[-1].reason is Why.REACHED:
         return errand, ()
     kept = errand.waiting[-1:] if errand.told_open else ()
     gone = errand.waiting[: len(errand.waiting) - len(kept)]

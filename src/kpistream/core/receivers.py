@@ -114,6 +114,10 @@ class Receiver(NamedTuple):
     quiet: Quiet | None = None
     rate: Rate | None = None
     timeout_ms: int = 10 * SECOND_MS
+    good_news: bool = False
+    """Told that a target is reached, and of recoveries also when it was not told of the slip."""
+    bad_news: bool = True
+    """Told of alerts; else of good news only."""
 
     @property
     def keeps_state(self) -> bool:

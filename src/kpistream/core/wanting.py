@@ -9,7 +9,9 @@ import msgspec
 
 from kpistream.core.alerts import State, Transition
 from kpistream.core.errands import Errand, Silence
+from kpistream.core.explanation import Happened, happened
 from kpistream.core.receivers import DAY_MS, Receiver
+from kpistream.core.targets import Why
 
 _STALE_MS: Final = DAY_MS
 _MOST_WAITING: Final = 50
@@ -35,8 +37,10 @@ def offered(receiver: Receiver, errand: Errand | None, transition: Transition, n
             return Offer(None, ((transition, reason),))
         errand = Errand(receiver=receiver.name, last=transition, changed_ms=now_ms)
     followed = _followed(errand, transition, now_ms)
+    if reason is None and not receiver.bad_news and transition.reason is not Why.REACHED:
+        followed = msgspec.structs.replace(followed, praised_from_ms=transition.window_from_ms)
     if reason is not None:
-        if transition.to_state is State.OK:
+        if transition.to_state is State.OK and transition.reason is not Why.REACHED:
             followed = msgspec.structs.replace(followed, told=None)  # nothing that it was told of is open any more
         return Offer(followed, ((transition, reason),))
     if _stale(followed, transition, now_ms):
@@ -67,6 +71,10 @@ def _followed(errand: Errand, transition: Transition, now_ms: int) -> Errand:
 def _unwanted(receiver: Receiver, errand: Errand | None, transition: Transition) -> Silence | None:
     """Why the receiver does not want to know; None when it does."""
     state = transition.to_state
+    if transition.reason is Why.REACHED:
+        return None if receiver.good_news else Silence.NOT_WANTED
+    if not receiver.bad_news:
+        return _no_praise(errand, transition)
     latest = None
     if errand is not None:
         latest = errand.waiting[-1] if errand.waiting else errand.told
@@ -85,6 +93,15 @@ def _unwanted(receiver: Receiver, errand: Errand | None, transition: Transition)
     return None if opened else Silence.NEVER_TOLD
 
 
+def _no_praise(errand: Errand | None, transition: Transition) -> Silence | None:
+    """Why one who is told of good news only does not hear of a transition; a recovery is told once a window."""
+    recovered = transition.from_state in (State.FIRING, State.RECOVERING) and happened(transition) is Happened.RECOVERED
+    if not recovered:
+        return Silence.NOT_WANTED
+    praised = errand is not None and errand.praised_from_ms == transition.window_from_ms
+    return Silence.KNOWN if praised else None
+
+
 def _told_what_it_corrects(errand: Errand | None, transition: Transition) -> bool:
     """True when the receiver was told of what was not true, though that is over."""
     told = None if errand is None else errand.told
@@ -93,6 +110,8 @@ def _told_what_it_corrects(errand: Errand | None, transition: Transition) -> boo
 
 def _stale(errand: Errand, transition: Transition, now_ms: int) -> bool:
     """True when all that waits began long ago and is over, and nobody was told of it."""
+    if transition.reason is Why.REACHED and now_ms - transition.at_ms > _STALE_MS:
+        return True
     if transition.to_state not in _OVER or errand.told_open or errand.sealed is not None or not errand.waiting:
         return False
     return all(now_ms - each.at_ms > _STALE_MS for each in errand.waiting)

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from kpistream.core.alerts import Look, Subject
+from kpistream.core.alerts import Look, Reached, Subject
 from kpistream.core.measures import Tally
 from kpistream.core.pace import pace
 from kpistream.core.periods import Period, periods
+from kpistream.core.reaching import asked, reached
 from kpistream.core.readings import About
 from kpistream.core.resolution import Held, deciding_ms, in_force, resolve
 from kpistream.core.results import GONE, Result, asks_for_plan, close, close_again, corrected, result, same
@@ -151,6 +152,7 @@ class Reviewing:
                 for held in self._held(self.judged.get(name, []), about, window):
                     judgement = self._to_date(held.target, Seat(about, tally), window, min(now_ms, heard.to_ms))
                     look = Look(held.target, judgement, window, about.team, about.display_name, held.bound_from)
+                    look = look._replace(reached=self._reached(held.target, Seat(about, tally), window))
                     yield Subject(held.target.name, tenant.tenant, about.scope), look
 
     def _held(self, targets: list[Target], about: About, window: Window) -> Iterator[Held]:
@@ -176,6 +178,15 @@ class Reviewing:
             expected = pace(target.low, plan, at_ms).expected
             due = None if expected is None else Due(expected, str(plan.basis))
         return judge(target, seat.tally, limits, due)
+
+    def _reached(self, target: Target, seat: Seat, window: Window) -> Reached | None:
+        """What a count has reached, when that is all that its period asks for."""
+        if not target.good_news:
+            return None
+        value = measured(target, seat.tally, self.settings.roster.tenant(seat.about.tenant).limits)
+        if not value.numerator:
+            return None
+        return reached(value, asked(target, self._plan(seat.about, target.window, window)))
 
     # ---- sums
 

@@ -20,6 +20,7 @@ from kpistream.core.alerts import (
     alert_after,
     as_it_was,
     decode_transition,
+    good_news,
     step,
     take_from_log,
 )
@@ -39,6 +40,7 @@ from kpistream.core.targets import (
     Target,
     covers,
     judge,
+    measured,
     paced,
 )
 from kpistream.core.windows import LIVE_WINDOWS, RunningWindow, Window, pane_start
@@ -209,12 +211,28 @@ class Bench:
                 look = Look(target, judgement, running.window, about.team, about.display_name, held.bound_from)
                 subject = Subject(target.name, about.tenant, about.scope)
                 alert = self._step(subject, look, now_ms, transitions, running)
+                if target.good_news and not short:
+                    transitions += self._good_news(alert, look, running, now_ms)
                 if alert.state in _HOLDING:
                     self.holding.add(slot)
                 standing[target.name] = target_reading(target, alert.state, judgement, held.bound_from)
             shown = Shown(name, running.window, now_ms, provisional=complete_from_ms is None or short)
             readings.append(read(about, shown, running.tally, standing, self._limits(about)))
         return readings, transitions
+
+    def _good_news(self, alert: Alert, look: Look, running: RunningWindow, now_ms: int) -> list[Transition]:
+        """The record that a target is reached, when it is and nobody has said so yet."""
+        target, about = look.target, About(alert.subject.tenant, alert.subject.scope)
+        if alert.state is not State.OK or alert.reached_from_ms == running.window.from_ms:
+            return []
+        value = measured(target, running.tally, self._limits(about))
+        reached = self._rota.reached(look, about, value, now_ms) if value.numerator else None
+        news = good_news(alert, look._replace(reached=reached), now_ms)
+        if news is None:
+            return []
+        news = replace(news, sources=self.sources_of(f"{about.tenant}/{about.scope}"))
+        self.alerts[alert.subject] = alert_after(news)
+        return [news]
 
     def correct(
         self, live: LiveWindows, source: PaneSource, now_ms: int, complete_from_ms: int | None
