@@ -52,6 +52,12 @@ class Known:
             was = each.before if each.to_state in _RESTING else each.to_state
         return sequence
 
+    @property
+    def graver(self) -> int:
+        """Sequence with which it became graver, or was missed in the next period, too; 0 when neither has happened."""
+        both = [each for each in self.history if each.from_state is each.to_state is State.FIRING]
+        return both[-1].sequence if both else 0
+
     def words(self, now_ms: int) -> str:
         """What people said of it, as far as it still holds; empty when nothing does."""
         ack = self.ack
@@ -63,7 +69,7 @@ class Known:
             found.append("muted")
         if ack.snoozed_until_ms > now_ms:
             found.append("snoozed")
-        if ack.closed >= fired:
+        if ack.closed >= max(fired, self.graver):
             found.append("closed")
         elif ack.acked >= fired:
             found.append("acknowledged")

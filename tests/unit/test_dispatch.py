@@ -278,6 +278,38 @@ def test_muted_alert_is_silent_by_name_and_tells_its_next_slip_when_it_is_not_an
     assert told(desk.turn()) == [("floor", "news", ["connects/acme/agent:anna/3"])]
 
 
+def test_closed_alert_that_becomes_graver_is_told_and_its_end_too() -> None:
+    """Or that is missed in the next week, too: the same record."""
+    desk = Desk(CALM)
+    desk.take(transition())
+    desk.turn()
+    desk.ack(closed(None, ANNA, 1, said()))
+
+    graver = transition(2, severity=Severity.CRITICAL)
+    desk.take(graver)
+    assert told(desk.turn()) == [("floor", "news", ["connects/acme/agent:anna/2"])]
+    desk.kill()
+    desk.ack(
+        closed(desk.acks[desk.sent[0].entries[0].transition.alert_id.rpartition("/")[0]], ANNA, 2, said(NOON_MS + 1))
+    )
+    desk.take(transition(3, State.OK))
+    assert desk.turn() == []
+    assert reasons(desk)[-1][2] == "closed"
+
+
+def test_end_of_what_became_graver_after_it_was_closed_is_told() -> None:
+    desk = Desk(CALM)
+    desk.take(transition())
+    desk.turn()
+    desk.ack(closed(None, ANNA, 1, said()))
+
+    desk.take(transition(2, severity=Severity.CRITICAL), transition(3, State.SUSPENDED), transition(4, State.OK))
+
+    assert [each for _, _, ids in told(desk.turn()) for each in ids] == [
+        f"connects/acme/agent:anna/{sequence}" for sequence in (2, 3, 4)
+    ]
+
+
 def test_closed_alert_is_silent_until_it_fires_anew() -> None:
     desk = Desk(CALM)
     desk.take(transition())

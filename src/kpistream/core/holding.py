@@ -118,7 +118,7 @@ def _dropped(errand: Errand, ack: Ack | None) -> Silence | None:
     if ack.muted:
         return Silence.MUTED
     news = any(each.to_state is State.PENDING and each.sequence > ack.closed for each in errand.waiting)
-    if errand.episode and ack.closed >= errand.episode and not news:
+    if errand.episode and ack.closed >= max(errand.episode, errand.graver) and not news:
         return Silence.CLOSED
     if errand.escalation and errand.told is None and ack.acked >= errand.episode:
         return Silence.ACKNOWLEDGED

@@ -61,10 +61,13 @@ def _followed(errand: Errand, transition: Transition, now_ms: int) -> Errand:
     """The errand that knows of the transition; a slip begins an episode unless it goes on with one."""
     now = msgspec.structs.replace(errand, last=transition, changed_ms=now_ms)
     was = errand.last.before if errand.last.to_state in _RESTING else errand.last.to_state
-    if transition.to_state is not State.FIRING or (errand.episode and was in (State.FIRING, State.RECOVERING)):
+    if transition.to_state is not State.FIRING:
         return now
+    if errand.episode and was in (State.FIRING, State.RECOVERING):
+        graver = transition.from_state is State.FIRING
+        return msgspec.structs.replace(now, graver=transition.sequence) if graver else now
     return msgspec.structs.replace(
-        now, episode=transition.sequence, began_ms=transition.at_ms, tried_ms=0, repeats=0, escalated=0
+        now, episode=transition.sequence, began_ms=transition.at_ms, graver=0, tried_ms=0, repeats=0, escalated=0
     )
 
 
