@@ -169,7 +169,8 @@ def next_state(alert: Alert, target: Target, verdict: Verdict, now_ms: int, wind
         return state
     hold_ms = target.hold_ms if verdict is Verdict.MISSED else target.recover_hold_ms
     waiting = not resting and state in (State.PENDING, State.RECOVERING)
-    held = now_ms - alert.since_ms >= hold_ms if waiting else hold_ms <= 0
+    since_ms = max(alert.since_ms, window_from_ms) if _begins_anew(target) else alert.since_ms
+    held = now_ms - since_ms >= hold_ms if waiting else hold_ms <= 0
     return TABLE[state][verdict].get(_HELD if held else _HOLDING, state)
 
 
