@@ -113,9 +113,15 @@ class Bench:
         return [subject for subject, alert in self.alerts.items() if alert.state not in _AT_REST]
 
     def adopt(self, settings: Settings) -> None:
-        """Judge by other settings now. Alerts keep their states; `sweep` suspends those of targets that left."""
+        """Judge by other settings now. Alerts keep their states; `sweep` suspends those of targets that left.
+
+        When the review has judged some of them until now, the log must be read again: it has what the review wrote.
+        """
         known = self._gone | {target.name: target for target in self._judged}
+        elsewhere = self._elsewhere
         self._run_by(settings)
+        if elsewhere & self._names:
+            self.loaded = False
         self._gone = {name: target for name, target in known.items() if self._left_us(name)}
         self._rota.adopt(settings.schedules)
         self._left = self._standing()
