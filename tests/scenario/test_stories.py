@@ -3,6 +3,7 @@
 import pytest
 
 from kpistream.core.alerts import Transition
+from kpistream.core.settings import read_settings
 from kpistream.core.targets import Why
 from tests.scenario.story import Story, tell
 from tests.unit.test_schedules import at
@@ -282,6 +283,31 @@ def test_alert_that_goes_on_because_it_is_not_far_enough_back_was_true_when_it_b
     )
 
     assert "corrected" not in {str(each.reason) for each in story.log}
+
+
+def test_other_settings_correct_no_alert():
+    """Calls of 30 s are no longer too short: what was told by the old limit was true by it."""
+    short = "targets:\n  - {name: short, kpi: too_short_share, window: business-day, bound: 20 %, minimum_sample: 5}\n"
+    story = tell(
+        FLOOR + short,
+        """
+        on 2026-03-02 in Europe/Berlin
+        at 09:00 ann has 10 calls, 10 connected of 30 s
+        between 09:00 and 09:01 expect short of ann firing because above-bound
+        """,
+    )
+    limits = FLOOR.replace("    zone:", "    limits: {too_short: 20 s}\n    zone:")
+    later = Story(read_settings({"settings.yaml": limits + short}), log=list(story.log))
+
+    later.play(
+        """
+        on 2026-03-02 in Europe/Berlin
+        at 09:00 ann has 10 calls, 10 connected of 30 s
+        between 09:00 and 09:01 expect short of ann firing because above-bound
+        at 10:00 ann had 1 call at 09:00, 0 connected
+        """
+    )
+    assert Why.CORRECTED not in {each.reason for each in later.log}
 
 
 def test_what_happens_after_an_alert_does_not_make_it_untrue():

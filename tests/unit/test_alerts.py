@@ -253,7 +253,7 @@ def test_transition_as_json():
         b'"high":null,"value":0.18,"numerator":18,"denominator":100,"before":"firing","team":"north",'
         b'"display_name":"Anna Berg","owner":"floor lead","against":null,"alpha":null,"expected":null,"basis":null,'
         b'"severity":"warning","since_ms":null,"slip_from_ms":null,"bound_from":null,"hidden":null,"sources":[],'
-        b'"last_pane":null,"corrects":null,"told_at_ms":null,"told_value":null,"told_numerator":null,'
+        b'"last_pane":null,"judged_by":null,"corrects":null,"told_at_ms":null,"told_value":null,"told_numerator":null,'
         b'"told_denominator":null,"reached_from_ms":null}'
     )
     assert decode_transition(value) == FIRING

@@ -510,6 +510,19 @@ def test_who_asks_for_good_news_only_hears_once_a_day_that_somebody_has_recovere
     assert heard == [["connects/acme/agent:anna/2"], ["connects/acme/agent:anna/9"]]
 
 
+def test_good_news_of_an_alert_that_was_closed_are_told() -> None:
+    desk = Desk(GLAD)
+    desk.take(transition())
+    desk.turn()
+    desk.ack(closed(None, ANNA, 1, said()))
+    desk.take(transition(2, State.OK))
+    desk.turn()
+
+    desk.take(reached(3))
+
+    assert [name for name, _, ids in told(desk.turn()) if ids == ["connects/acme/agent:anna/3"]] == ["cheers", "both"]
+
+
 def test_end_of_a_period_is_no_good_news() -> None:
     desk = Desk(GLAD)
 
@@ -523,12 +536,14 @@ def test_good_news_wait_for_an_outage_and_the_morning_but_not_for_a_day() -> Non
     desk.take(silent_source(1, State.FIRING))
     desk.turn()
     desk.take(reached(1), reached(1, NOON_MS - 2 * DAY_MS, scope="agent:bela"))
+    desk.take(transition(scope="agent:chiara"), reached(2, NOON_MS - 2 * DAY_MS, scope="agent:chiara"))
 
     assert desk.wait(MINUTE_MS) == []
     desk.take(silent_source(2, State.OK))
     ids = {each for _, _, ids in told(desk.wait(10 * MINUTE_MS)) for each in ids}
     assert "connects/acme/agent:anna/1" in ids
-    assert "connects/acme/agent:bela/1" not in ids
+    assert "connects/acme/agent:chiara/1" in ids
+    assert ids.isdisjoint(("connects/acme/agent:bela/1", "connects/acme/agent:chiara/2"))
 
 
 def silent_source(sequence: int, to: State, source: str = "pbx") -> Transition:

@@ -106,6 +106,8 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """Of an agent: the sources that they were heard through lately; empty where nobody has looked."""
     last_pane: str | None = None
     """Of what fires: the sums of the pane that was not over, as they were; None where nobody has kept them."""
+    judged_by: str | None = None
+    """Of what fires: a hash of all that it was judged by, but for what a count is held against."""
     corrects: int | None = None
     """Sequence with which an alert fired that was not true."""
     told_at_ms: int | None = None

@@ -117,7 +117,8 @@ def _dropped(errand: Errand, ack: Ack | None) -> Silence | None:
         return None
     if ack.muted:
         return Silence.MUTED
-    news = any(each.to_state is State.PENDING and each.sequence > ack.closed for each in errand.waiting)
+    new = [each for each in errand.waiting if each.sequence > ack.closed]
+    news = any(each.to_state is State.PENDING or each.reason is Why.REACHED for each in new)
     if errand.episode and ack.closed >= max(errand.episode, errand.graver) and not news:
         return Silence.CLOSED
     if errand.escalation and errand.told is None and ack.acked >= errand.episode:

@@ -43,6 +43,8 @@ def offered(receiver: Receiver, errand: Errand | None, transition: Transition, n
         if transition.to_state is State.OK and transition.reason is not Why.REACHED:
             followed = msgspec.structs.replace(followed, told=None)  # nothing that it was told of is open any more
         return Offer(followed, ((transition, reason),))
+    if transition.reason is Why.REACHED and now_ms - transition.at_ms > _STALE_MS:
+        return Offer(followed, ((transition, Silence.STALE),))
     if _stale(followed, transition, now_ms):
         gone = (*followed.waiting, transition)
         return Offer(
@@ -113,8 +115,6 @@ def _told_what_it_corrects(errand: Errand | None, transition: Transition) -> boo
 
 def _stale(errand: Errand, transition: Transition, now_ms: int) -> bool:
     """True when all that waits began long ago and is over, and nobody was told of it."""
-    if transition.reason is Why.REACHED and now_ms - transition.at_ms > _STALE_MS:
-        return True
     if transition.to_state not in _OVER or errand.told_open or errand.sealed is not None or not errand.waiting:
         return False
     return all(now_ms - each.at_ms > _STALE_MS for each in errand.waiting)

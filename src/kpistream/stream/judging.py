@@ -24,7 +24,7 @@ from kpistream.core.alerts import (
     step,
     take_from_log,
 )
-from kpistream.core.correcting import Again, Episode, comparable, correction, kept_pane, untrue
+from kpistream.core.correcting import Again, Episode, comparable, correction, judged_by, kept_pane, untrue
 from kpistream.core.detecting import Detectors, since_ms, weighed_in_panes
 from kpistream.core.kpis import Limits
 from kpistream.core.readings import About, Reading, Shown, TargetReading, read, target_reading
@@ -264,7 +264,7 @@ class Bench:
         about, window = self._about(key, now_ms), Window(fired.window_from_ms, fired.window_to_ms)
         held = self._in_force.targets(about, fired.window, window, fired.at_ms)
         target = next((each.target for each in held if each.target.name == fired.target), None)
-        if target is None or not comparable(target, fired):
+        if target is None or not comparable(target, self._limits(about), fired):
             return []
         again = Again(
             target,
@@ -336,7 +336,8 @@ class Bench:
                 transition = replace(transition, slip_from_ms=since_ms(look.target, running, limits))
             transition = replace(transition, sources=self.sources_of(f"{subject.tenant}/{subject.scope}"))
             if transition.to_state is State.FIRING and running is not None:
-                transition = replace(transition, last_pane=kept_pane(running.pane_at(now_ms)))
+                by = judged_by(look.target, self._settings.roster.tenant(subject.tenant).limits)
+                transition = replace(transition, last_pane=kept_pane(running.pane_at(now_ms)), judged_by=by)
             transitions.append(transition)
             self.episodes.take(alert, transition)
             alert = self.alerts[subject] = alert_after(transition)
