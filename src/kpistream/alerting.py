@@ -56,9 +56,15 @@ class Known:
             was = each.before if each.to_state in _RESTING else each.to_state
         return sequence
 
+    @property
+    def graver(self) -> int:
+        """Sequence with which it became graver, or was missed in the next period, too; 0 when neither has happened."""
+        both = [each for each in self.history if each.from_state is each.to_state is State.FIRING]
+        return both[-1].sequence if both else 0
+
     def words(self, now_ms: int) -> str:
         """What people said of it, as far as it still holds; empty when nothing does."""
-        return ", ".join(still_said(self.ack, self.fired or self.last.sequence, now_ms))
+        return ", ".join(still_said(self.ack, self.fired or self.last.sequence, now_ms, self.graver))
 
 
 class Named(NamedTuple):

@@ -36,8 +36,9 @@ schedules:
 absences: [{tenant: acme, agent: ann, from: 2026-03-09 13:00, to: 2026-03-09 14:00}]
 """
 TARGETS = {
-    "pace": "kpi: calls, window: business-day, bound: 60, false_alarms: 1 a day for 5, ramp: {1: 50 %, 3: 100 %}",
-    "point": "kpi: calls, window: business-day, bound: 9, team: north, tenant: acme",
+    "pace": "kpi: calls, window: business-day, bound: 60, false_alarms: 1 a day for 5, good_news: no, "
+    "ramp: {1: 50 %, 3: 100 %}",
+    "point": "kpi: calls, window: business-day, bound: 9, team: north, tenant: acme, good_news: no",
     "share": "kpi: connect_share, window: business-day, bound: 50 %, false_alarms: 1 a day for 4, "
     "overrides: [{tier: new, bound: 30 %, to: 2026-03-09}]",
     "hour": "kpi: connect_share, window: rolling-60m, bound: 40 %, minimum_sample: 5, hold: 9 m, recover_hold: 7 m, "

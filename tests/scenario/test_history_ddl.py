@@ -32,7 +32,7 @@ def test_file_that_broke_off_is_applied_again(store: Store) -> None:
     store.command("DELETE FROM kpi_schema_versions WHERE number >= 4")
 
     names = ["0004_alerts", "0005_alert_numbers", "0006_results", "0007_settings", "0008_targets"]
-    names += ["0009_alert_contributors", "0010_outages", "0011_corrections"]
+    names += ["0009_alert_contributors", "0010_outages", "0011_corrections", "0012_good_news"]
     assert ddl.apply(store) == names
 
 
@@ -44,14 +44,14 @@ def test_changed_file_is_refused(store: Store) -> None:
 
 
 def test_store_newer_than_this_release_is_refused(store: Store) -> None:
-    with pytest.raises(ConfigError, match="schema version 11 is newer than 3"):
+    with pytest.raises(ConfigError, match="schema version 12 is newer than 3"):
         ddl.apply(store, ddl.files()[:3])
 
 
 def test_gap_in_what_was_applied_is_refused(store: Store) -> None:
     store.command("DELETE FROM kpi_schema_versions WHERE number = 2")
 
-    with pytest.raises(ConfigError, match=r"applied schema versions \[1, 3, 4, 5, 6, 7, 8, 9, 10, 11\] have gaps"):
+    with pytest.raises(ConfigError, match=r"applied schema versions \[1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12\] have gaps"):
         ddl.apply(store)
 
 
@@ -59,7 +59,7 @@ def test_check_names_what_is_missing(store: Store) -> None:
     store.command("DELETE FROM kpi_schema_versions WHERE number > 2")
 
     missing = "0003_roster, 0004_alerts, 0005_alert_numbers, 0006_results, 0007_settings, 0008_targets"
-    missing += ", 0009_alert_contributors, 0010_outages, 0011_corrections"
+    missing += ", 0009_alert_contributors, 0010_outages, 0011_corrections, 0012_good_news"
     with pytest.raises(ConfigError, match=f"not applied yet: {missing}\nhint: kpistream ddl apply"):
         ddl.check(store)
 
@@ -69,5 +69,6 @@ def test_empty_store_has_everything_pending(connect: Callable[[], Store]) -> Non
         store.command("DROP TABLE kpi_schema_versions")
 
         names = ["0001_panes", "0002_facts", "0003_roster", "0004_alerts", "0005_alert_numbers", "0006_results"]
-        names += ["0007_settings", "0008_targets", "0009_alert_contributors", "0010_outages", "0011_corrections"]
+        names += ["0007_settings", "0008_targets", "0009_alert_contributors"]
+        names += ["0010_outages", "0011_corrections", "0012_good_news"]
         assert [file.name for file in ddl.pending(store)] == names

@@ -7,7 +7,7 @@ Mon 3 March 2025                      Tue 4 March
 import json
 from collections.abc import Iterable
 
-from kpistream.core.alerts import Alert, Look, Subject, step
+from kpistream.core.alerts import Alert, Look, State, Subject, decode_transition, encode_transition, step
 from kpistream.core.placing import Place
 from kpistream.core.readings import About
 from kpistream.core.results import Outcome, Result, encode_result
@@ -16,6 +16,7 @@ from kpistream.core.settings import read_settings
 from kpistream.core.targets import Why
 from kpistream.history import writer
 from kpistream.history.appending import Append, appends
+from kpistream.history.book import Book
 from kpistream.history.queries import Span
 from kpistream.history.result_reports import result_rows, result_table
 from kpistream.history.reviewing import Reviewing
@@ -208,6 +209,26 @@ def test_count_of_a_week_is_held_against_the_time_at_work_so_far(store: Store) -
     judgement = found[Subject("week", "acme", "agent:ann")].judgement
     assert judgement.due == (150, "shift")  # 12 of 40 hours
     assert judgement.reason is Why.BEHIND_PACE
+
+
+def test_week_that_is_reached_is_told_once_over_a_new_review(store: Store) -> None:
+    """Eve is ill for two of five days: of ten calls six are asked of her."""
+    ill = "absences:\n  - {tenant: acme, agent: eve, from: 2025-03-06, to: 2025-03-08, reason: ill}\n"
+    weekly = "{name: weekly, kpi: calls, window: week, bound: 10, false_alarms: 1 a week for 20}"
+    fill(store, *made("ann", 9), *made("bob", 10), *made("eve", 6))
+    review = reviewing(weekly, more=ill)
+    [(tenant, heard)] = review.tenants(store)
+    looks = list(review.looks(store, "week", tenant, heard, TUESDAY_NOON))
+
+    log = [each for subject, look in looks for each in Book(review).stepped(subject, look, TUESDAY_NOON)]
+    assert sorted((each.scope, each.reason, each.value, each.low, each.to_state) for each in log) == [
+        ("agent:bob", Why.REACHED, 10, 10.0, State.OK),
+        ("agent:eve", Why.REACHED, 6, 6.0, State.OK),
+    ]
+    anew = Book(review)
+    for each in log:
+        anew.take(decode_transition(encode_transition(each)))
+    assert [each for subject, look in looks for each in anew.stepped(subject, look, TUESDAY_NOON + 1)] == []
 
 
 def test_each_zone_has_its_own_day(store: Store) -> None:

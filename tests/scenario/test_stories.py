@@ -2,7 +2,10 @@
 
 import pytest
 
-from tests.scenario.story import tell
+from kpistream.core.alerts import Transition
+from kpistream.core.settings import read_settings
+from kpistream.core.targets import Why
+from tests.scenario.story import Story, tell
 from tests.unit.test_schedules import at
 
 FLOOR = """
@@ -138,6 +141,11 @@ def test_firing_that_nobody_has_foretold_fails_the_story():
         )
 
 
+def alerts_of(story: Story) -> list[Transition]:
+    """What was told, without the good news."""
+    return [each for each in story.log if each.reason is not Why.REACHED]
+
+
 BOB_LATE = """
 on 2026-03-02 in Europe/Berlin
 from 09:00 to 11:00 bob has 2 calls every 10 m, 1 connected
@@ -161,7 +169,7 @@ def test_alert_was_never_true_when_calls_came_late(killed: str) -> None:
         """,
     )
 
-    fired, corrected = story.log
+    fired, corrected = alerts_of(story)
     assert (corrected.corrects, corrected.told_at_ms, corrected.told_value) == (1, fired.at_ms, fired.value)
     assert (fired.value, corrected.value, corrected.expected) == (24, 48, fired.expected)
     assert (corrected.from_state, corrected.sequence, corrected.window_from_ms) == ("firing", 2, fired.window_from_ms)
@@ -193,7 +201,7 @@ def test_alert_that_is_over_is_corrected_too():
         """,
     )
 
-    assert [(str(each.from_state), str(each.to_state), each.corrects) for each in story.log] == [
+    assert [(str(each.from_state), str(each.to_state), each.corrects) for each in alerts_of(story)] == [
         ("ok", "firing", None),
         ("firing", "ok", None),
         ("ok", "ok", 1),
@@ -212,7 +220,7 @@ def test_alert_that_became_true_later_is_not_corrected():
         """,
     )
 
-    assert [str(each.reason) for each in story.log] == ["behind-pace", "on-pace"]
+    assert [str(each.reason) for each in alerts_of(story)] == ["behind-pace", "on-pace"]
 
 
 def test_late_calls_after_work_correct_an_alert_that_rests():
@@ -277,6 +285,31 @@ def test_alert_that_goes_on_because_it_is_not_far_enough_back_was_true_when_it_b
     assert "corrected" not in {str(each.reason) for each in story.log}
 
 
+def test_other_settings_correct_no_alert():
+    """Calls of 30 s are no longer too short: what was told by the old limit was true by it."""
+    short = "targets:\n  - {name: short, kpi: too_short_share, window: business-day, bound: 20 %, minimum_sample: 5}\n"
+    story = tell(
+        FLOOR + short,
+        """
+        on 2026-03-02 in Europe/Berlin
+        at 09:00 ann has 10 calls, 10 connected of 30 s
+        between 09:00 and 09:01 expect short of ann firing because above-bound
+        """,
+    )
+    limits = FLOOR.replace("    zone:", "    limits: {too_short: 20 s}\n    zone:")
+    later = Story(read_settings({"settings.yaml": limits + short}), log=list(story.log))
+
+    later.play(
+        """
+        on 2026-03-02 in Europe/Berlin
+        at 09:00 ann has 10 calls, 10 connected of 30 s
+        between 09:00 and 09:01 expect short of ann firing because above-bound
+        at 10:00 ann had 1 call at 09:00, 0 connected
+        """
+    )
+    assert Why.CORRECTED not in {each.reason for each in later.log}
+
+
 def test_what_happens_after_an_alert_does_not_make_it_untrue():
     """Ann's next calls in the very pane are good; nothing came late."""
     tell(
@@ -291,3 +324,40 @@ def test_what_happens_after_an_alert_does_not_make_it_untrue():
         at 12:00 expect connects of ann ok
         """,
     )
+
+
+def test_target_that_is_reached_is_told_once_a_day_by_what_the_day_asks_for():
+    """Ann has 96 calls by four, Bob works half a day and has his 45 by noon; kills tell nothing anew."""
+    half = "absences:\n  - {tenant: acme, agent: bob, from: 2026-03-02T13:00+01:00, to: 2026-03-03}\n"
+    story = tell(
+        FLOOR + CALLS + half,
+        """
+        on 2026-03-02 in Europe/Berlin
+        from 09:00 to 17:00 ann has 2 calls every 10 m, 1 connected
+        at 15:00 ann has 10 calls, 1 connected
+        from 09:00 to 12:30 bob has 3 calls every 10 m, 1 connected
+        at 12:20 the worker is killed
+        at 16:30 the worker is killed
+        at 16:40 ann has 5 calls, 1 connected
+        never expect calls of ann firing
+        """,
+    )
+
+    assert [(each.scope, str(each.to_state), str(each.reason), each.low) for each in story.log] == [
+        ("agent:bob", "ok", "reached", 44.8),
+        ("agent:ann", "ok", "reached", 96.0),
+    ]
+    assert [each.value for each in story.log] == [45, 96]
+
+
+def test_target_that_says_so_and_one_of_a_team_tell_no_good_news():
+    story = tell(
+        FLOOR + CALLS.replace("bound: 96", "bound: 5, good_news: no"),
+        """
+        on 2026-03-02 in Europe/Berlin
+        from 09:00 to 17:00 ann has 2 calls every 10 m, 1 connected
+        from 09:00 to 17:00 bob has 2 calls every 10 m, 1 connected
+        """,
+    )
+
+    assert story.log == []

@@ -168,6 +168,21 @@ def test_going_home_is_not_a_recovery():
     assert run("-s+", target(recover_hold_ms=2000)) == ["firing", "suspended", "recovering"]
 
 
+def test_hold_time_of_evidence_counts_within_one_day():
+    """What was found of yesterday says nothing of today, and neither does how long it had lasted."""
+    day_ms = WINDOW.to_ms
+    aim = msgspec.structs.replace(target(hold_ms=10_000), level=Level(1, 5, 20))
+    alert = Alert(SUBJECT)
+    states = []
+    for at_ms in (day_ms - 5000, day_ms + 5000, day_ms + 9000, day_ms + 10_000):
+        window = WINDOW if at_ms < day_ms else Window(day_ms, 2 * day_ms)
+        transition = step(alert, Look(aim, MISSED, window), at_ms)
+        alert = alert if transition is None else alert_after(transition)
+        states.append(str(alert.state))
+
+    assert states == ["pending", "pending", "pending", "firing"]
+
+
 def test_hold_time_starts_again_after_no_data():
     assert run("-n---", target(hold_ms=2000)) == ["pending", "no-data", "pending", "pending", "firing"]
 
@@ -238,8 +253,8 @@ def test_transition_as_json():
         b'"high":null,"value":0.18,"numerator":18,"denominator":100,"before":"firing","team":"north",'
         b'"display_name":"Anna Berg","owner":"floor lead","against":null,"alpha":null,"expected":null,"basis":null,'
         b'"severity":"warning","since_ms":null,"slip_from_ms":null,"bound_from":null,"hidden":null,"sources":[],'
-        b'"last_pane":null,"corrects":null,"told_at_ms":null,"told_value":null,"told_numerator":null,'
-        b'"told_denominator":null,"contributors":[]}'
+        b'"last_pane":null,"judged_by":null,"corrects":null,"told_at_ms":null,"told_value":null,"told_numerator":null,'
+        b'"told_denominator":null,"reached_from_ms":null,"contributors":[]}'
     )
     assert decode_transition(value) == FIRING
     assert alert_key(FIRING) == b"connects/acme/agent:anna"

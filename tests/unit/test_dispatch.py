@@ -278,6 +278,38 @@ def test_muted_alert_is_silent_by_name_and_tells_its_next_slip_when_it_is_not_an
     assert told(desk.turn()) == [("floor", "news", ["connects/acme/agent:anna/3"])]
 
 
+def test_closed_alert_that_becomes_graver_is_told_and_its_end_too() -> None:
+    """Or that is missed in the next week, too: the same record."""
+    desk = Desk(CALM)
+    desk.take(transition())
+    desk.turn()
+    desk.ack(closed(None, ANNA, 1, said()))
+
+    graver = transition(2, severity=Severity.CRITICAL)
+    desk.take(graver)
+    assert told(desk.turn()) == [("floor", "news", ["connects/acme/agent:anna/2"])]
+    desk.kill()
+    desk.ack(
+        closed(desk.acks[desk.sent[0].entries[0].transition.alert_id.rpartition("/")[0]], ANNA, 2, said(NOON_MS + 1))
+    )
+    desk.take(transition(3, State.OK))
+    assert desk.turn() == []
+    assert reasons(desk)[-1][2] == "closed"
+
+
+def test_end_of_what_became_graver_after_it_was_closed_is_told() -> None:
+    desk = Desk(CALM)
+    desk.take(transition())
+    desk.turn()
+    desk.ack(closed(None, ANNA, 1, said()))
+
+    desk.take(transition(2, severity=Severity.CRITICAL), transition(3, State.SUSPENDED), transition(4, State.OK))
+
+    assert [each for _, _, ids in told(desk.turn()) for each in ids] == [
+        f"connects/acme/agent:anna/{sequence}" for sequence in (2, 3, 4)
+    ]
+
+
 def test_closed_alert_is_silent_until_it_fires_anew() -> None:
     desk = Desk(CALM)
     desk.take(transition())
@@ -442,6 +474,76 @@ def test_nobody_hears_that_something_was_not_true_who_was_not_told_of_it() -> No
 
     assert desk.wait(10 * MINUTE_MS) == []
     assert {reason for *_, reason in reasons(desk)[-2:]} == {"never-told"}
+
+
+GLAD = settings(
+    f"floor: {{{CHAT}}}, cheers: {{{CHAT}, good_news: only}}, both: {{{CHAT}, good_news: yes}}",
+    "{to: [floor, cheers, both], group_wait: 0 s, group_interval: 0 s, repeat: never}",
+)
+
+
+def reached(sequence: int, at_ms: int = NOON_MS, **changed: object) -> Transition:
+    return transition(sequence, State.OK, from_state=State.OK, reason=Why.REACHED, at_ms=at_ms, **changed)
+
+
+def test_good_news_reach_who_asks_for_them_and_nobody_else() -> None:
+    desk = Desk(GLAD)
+
+    desk.take(reached(1))
+
+    assert told(desk.turn()) == [(name, "news", ["connects/acme/agent:anna/1"]) for name in ("cheers", "both")]
+    assert reasons(desk) == [("floor", "connects/acme/agent:anna/1", "not-wanted")]
+
+
+def test_who_asks_for_good_news_only_hears_once_a_day_that_somebody_has_recovered() -> None:
+    desk = Desk(GLAD)
+    for sequence in (1, 3):
+        desk.take(transition(sequence, from_state=State.OK), transition(sequence + 1, State.OK))
+        desk.wait(MINUTE_MS)
+        desk.kill()
+    desk.take(transition(5, from_state=State.OK), transition(6, State.SUSPENDED), transition(7, State.OK))
+    tomorrow = {"window_from_ms": NOON_MS + 11 * HOUR_MS}
+    desk.take(transition(8, from_state=State.OK, **tomorrow), transition(9, State.OK, **tomorrow))
+    desk.wait(MINUTE_MS)
+
+    heard = [ids for name, _, ids in told(desk.sent) if name == "cheers"]
+    assert heard == [["connects/acme/agent:anna/2"], ["connects/acme/agent:anna/9"]]
+
+
+def test_good_news_of_an_alert_that_was_closed_are_told() -> None:
+    desk = Desk(GLAD)
+    desk.take(transition())
+    desk.turn()
+    desk.ack(closed(None, ANNA, 1, said()))
+    desk.take(transition(2, State.OK))
+    desk.turn()
+
+    desk.take(reached(3))
+
+    assert [name for name, _, ids in told(desk.turn()) if ids == ["connects/acme/agent:anna/3"]] == ["cheers", "both"]
+
+
+def test_end_of_a_period_is_no_good_news() -> None:
+    desk = Desk(GLAD)
+
+    desk.take(transition(), transition(2, State.OK, reason=Why.NO_CASES))
+
+    assert [name for name, *_ in told(desk.turn())] == ["floor", "both"]
+
+
+def test_good_news_wait_for_an_outage_and_the_morning_but_not_for_a_day() -> None:
+    desk = Desk(GLAD)
+    desk.take(silent_source(1, State.FIRING))
+    desk.turn()
+    desk.take(reached(1), reached(1, NOON_MS - 2 * DAY_MS, scope="agent:bela"))
+    desk.take(transition(scope="agent:chiara"), reached(2, NOON_MS - 2 * DAY_MS, scope="agent:chiara"))
+
+    assert desk.wait(MINUTE_MS) == []
+    desk.take(silent_source(2, State.OK))
+    ids = {each for _, _, ids in told(desk.wait(10 * MINUTE_MS)) for each in ids}
+    assert "connects/acme/agent:anna/1" in ids
+    assert "connects/acme/agent:chiara/1" in ids
+    assert ids.isdisjoint(("connects/acme/agent:bela/1", "connects/acme/agent:chiara/2"))
 
 
 def silent_source(sequence: int, to: State, source: str = "pbx") -> Transition:

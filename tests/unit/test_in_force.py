@@ -39,6 +39,7 @@ targets:
     window: business-day
     tenant: acme
     bound: 100
+    good_news: no
     to: 2026-03-18
     overrides: [{tier: new, bound: 50}]
     ramp: {1: 40 %, 3: 60 %, 5: 100 %}

@@ -3,6 +3,8 @@
 import json
 from types import SimpleNamespace
 
+from msgspec import structs
+
 from kpistream.core.alerts import State, Subject, decode_transition, encode_transition
 from kpistream.core.contributing import Contributor, Part
 from kpistream.core.measures import CONNECTED, TALK_MS
@@ -56,6 +58,24 @@ def test_missed_target_fires_with_a_deterministic_id():
     [transition] = fired()
 
     assert (transition.alert_id, transition.to_state) == ("talk/acme/agent:ann/1", State.FIRING)
+
+
+def test_target_that_comes_from_the_review_goes_on_where_the_log_has_it():
+    """Its third transition was the review's; the worker that takes it over reads the log before it judges."""
+    long = SETTINGS._replace(targets=tuple(structs.replace(each, window="week") for each in SETTINGS.targets))
+    [first] = fired()
+    log = [first, structs.replace(first, sequence=3, window="week", from_state=State.FIRING, to_state=State.OK)]
+    judge = Bench(long, lambda key, now_ms: About("acme", "agent:ann", "north", "Ann"), AGENT_KINDS)
+    judge.load([encode_transition(log[0])])
+
+    judge.adopt(SETTINGS)
+    slots = [("acme/agent:ann", "rolling-15m")]
+    assert not judge.loaded
+    assert judge.look(live_of(400_000), slots, NOW_MS, complete_from_ms=0)[1] == []
+    judge.load(map(encode_transition, log))
+    [again] = judge.look(live_of(400_000), slots, NOW_MS, complete_from_ms=0)[1]
+
+    assert (again.sequence, again.from_state, again.to_state) == (4, State.OK, State.FIRING)
 
 
 def test_provisional_numbers_are_never_judged():

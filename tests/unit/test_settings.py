@@ -143,6 +143,22 @@ def test_faults_of_sources_come_at_once():
     ]
 
 
+def test_good_news_are_of_counts_and_of_agents_unless_said_otherwise():
+    text = """targets:
+  - {name: a, kpi: calls, window: business-day, bound: 5}
+  - {name: b, kpi: calls, window: business-day, bound: 5, good_news: no}
+  - {name: c, kpi: calls, window: business-day, bound: 5, scope: team}
+  - {name: d, kpi: calls, window: business-day, bound: 5, scope: team, good_news: yes}
+  - {name: e, kpi: connect_share, window: business-day, bound: 20 %}
+  - {name: f, kpi: calls, window: rolling-60m, bound: 5}
+"""
+    found = {each.name: each.good_news for each in read_settings({"t.yaml": text}).targets}
+    assert found == {"a": True, "b": False, "c": False, "d": True, "e": False, "f": False}
+    assert faults(targets=text.replace("bound: 20 %", "bound: 20 %, good_news: yes")) == [
+        "targets.yaml:6 targets[4].good_news: only a count of a day or longer, at_least and with alerts, can be reached"
+    ]
+
+
 def test_all_faults_of_targets_come_at_once():
     text = """targets:
   - name: one

@@ -25,6 +25,9 @@ def made():
     return store, failures
 
 
+NO_FIELDS = SimpleNamespace()  # neither a call nor a deal: nothing to link
+
+
 def batch(generation, offset):
     pane = Pane("acme/agent:ann", 300_000)
     pane.join(f"acme/pbx/call/{offset}", rank_of(1, 0, 1), (CALLS, 1))
@@ -109,6 +112,7 @@ def test_parts_of_a_key_are_its_live_events_the_newest_panes_first():
             contribution=() if retracts else (CALLS, 1),
             retracts=retracts,
             moved_from=None,
+            fields=NO_FIELDS,
         )
         shard.partition.accept(event, number)
 
@@ -134,6 +138,7 @@ def test_no_more_events_are_looked_at_than_one_look_bears_and_panes_are_taken_wh
             contribution=(CALLS, 1),
             retracts=False,
             moved_from=None,
+            fields=NO_FIELDS,
         )
         shard.partition.accept(event, number)
 

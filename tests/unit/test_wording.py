@@ -266,6 +266,20 @@ def test_alert_that_was_not_true_says_what_was_told_and_what_is_known() -> None:
     assert chinese.subject == "Anna Berg：接通率的告警不成立：当时为30%（160中的48），目标不低于25%"
 
 
+def test_good_news_are_short() -> None:
+    news = {"from_state": State.OK, "reason": Why.REACHED, "kpi": "calls", "value": 100, "numerator": 100}
+    news |= {"denominator": None, "low": 96.0, "against": None, "alpha": 0.01, "basis": "shift"}
+
+    assert read(ENGLISH, to=State.OK, **news).body.splitlines() == [
+        "Anna Berg: calls has reached its target: 100, target at least 96",
+        "Team: north",
+        "Window: business day, 00:00 to 2026-07-30 00:00",
+        "Owner of the target: floor lead",
+        "Alert: connects/acme/agent:anna/1",
+    ]
+    assert read(CHINESE, to=State.OK, **news).subject == "Anna Berg：通话数已达成目标：100，目标不低于96"
+
+
 def test_silent_source_says_since_when_and_whom_it_hides() -> None:
     assert read(ENGLISH, **SILENT).body.splitlines() == [
         "pbx, tenant acme: the source is silent for 15 min 30 s, and hides 12 people at work",

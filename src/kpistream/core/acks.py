@@ -69,8 +69,12 @@ def muted(before: Ack | None, subject: Subject, on: bool, said: Said) -> Ack:
     return msgspec.structs.replace(_said(before, subject, said), muted=on)
 
 
-def still_said(ack: Ack | None, fired: int, now_ms: int) -> tuple[str, ...]:
-    """What still holds of what people said of an alert that fires since a sequence: muted, snoozed, closed or seen."""
+def still_said(ack: Ack | None, fired: int, now_ms: int, graver: int = 0) -> tuple[str, ...]:
+    """What still holds of what people said of an alert that fires since a sequence: muted, snoozed, closed or seen.
+
+    `graver`: the sequence with which it became graver, or was missed in the next period, too; what was closed before
+    is open again.
+    """
     if ack is None:
         return ()
     found = []
@@ -78,7 +82,7 @@ def still_said(ack: Ack | None, fired: int, now_ms: int) -> tuple[str, ...]:
         found.append("muted")
     if ack.snoozed_until_ms > now_ms:
         found.append("snoozed")
-    if ack.closed >= fired:
+    if ack.closed >= max(fired, graver):
         found.append("closed")
     elif ack.acked >= fired:
         found.append("acknowledged")
@@ -90,6 +94,7 @@ class Firing:
 
     def __init__(self) -> None:
         self._fired: dict[Subject, int] = {}
+        self._graver: dict[Subject, int] = {}
         self._last: dict[Subject, tuple[int, State]] = {}
         """Sequence and state, of an alert that rests the state before."""
 
@@ -101,6 +106,8 @@ class Firing:
             return
         if transition.to_state is State.FIRING and was not in (State.FIRING, State.RECOVERING):
             self._fired[subject] = transition.sequence
+        if transition.from_state is transition.to_state is State.FIRING:
+            self._graver[subject] = transition.sequence
         resting = transition.to_state in RESTING.values()
         self._last[subject] = transition.sequence, transition.before if resting else transition.to_state
 
@@ -108,6 +115,10 @@ class Firing:
         """With which sequence the alert of a transition began to fire; its own when the log does not say."""
         subject = Subject(transition.target, transition.tenant, transition.scope)
         return self._fired.get(subject) or transition.sequence
+
+    def graver(self, transition: Transition) -> int:
+        """With which sequence it became graver, or was missed in the next period, too; 0 when it never has."""
+        return self._graver.get(Subject(transition.target, transition.tenant, transition.scope), 0)
 
 
 encode_ack: Final = msgspec.json.Encoder().encode

@@ -11,9 +11,10 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from kpistream.core.contributing import MISSED, Contributor
-from kpistream.core.kpis import BY_NAME, definition
+from kpistream.core.kpis import BY_NAME, Value, definition
 from kpistream.core.targets import Direction, Judgement, Severity, Target, Verdict, Why
 from kpistream.core.windows import CALENDAR_WINDOWS, LIVE_WINDOWS, Window
 
@@ -54,6 +55,8 @@ class Alert(msgspec.Struct, frozen=True):
     """Begin of the window that the last transition was about."""
     severity: Severity = Severity.WARNING
     """While it fires or recovers: it rises with a graver miss, and falls only when the alert ends."""
+    reached_from_ms: int | None = None
+    """Begin of the last window in which it was said that the target is reached; None: never."""
 
 
 class Transition(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +107,8 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """Of an agent: the sources that they were heard through lately; empty where nobody has looked."""
     last_pane: str | None = None
     """Of what fires: the sums of the pane that was not over, as they were; None where nobody has kept them."""
+    judged_by: str | None = None
+    """Of what fires: a hash of all that it was judged by, but for what a count is held against."""
     corrects: int | None = None
     """Sequence with which an alert fired that was not true."""
     told_at_ms: int | None = None
@@ -111,6 +116,8 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     told_value: float | int | None = None
     told_numerator: int | None = None
     told_denominator: int | None = None
+    reached_from_ms: int | None = None
+    """Begin of the last window in which it was said that the target is reached; carried along by what comes after."""
     contributors: tuple[Contributor, ...] = ()
     """The events, or agents of a team, that have most to do with it; none where nobody has looked."""
 
@@ -177,7 +184,8 @@ def next_state(alert: Alert, target: Target, verdict: Verdict, now_ms: int, wind
         return state
     hold_ms = target.hold_ms if verdict is Verdict.MISSED else target.recover_hold_ms
     waiting = not resting and state in (State.PENDING, State.RECOVERING)
-    held = now_ms - alert.since_ms >= hold_ms if waiting else hold_ms <= 0
+    since_ms = max(alert.since_ms, window_from_ms) if _begins_anew(target) else alert.since_ms
+    held = now_ms - since_ms >= hold_ms if waiting else hold_ms <= 0
     return TABLE[state][verdict].get(_HELD if held else _HOLDING, state)
 
 
@@ -199,6 +207,16 @@ def alert_id(subject: Subject, sequence: int) -> str:
     return f"{subject.target}/{subject.tenant}/{subject.scope}/{sequence}"
 
 
+class Reached(NamedTuple):
+    """All that a window asks for is done, before or when it ends."""
+
+    value: Value
+    asked: Fraction
+    """The bound for the whole window, prorated where there is a schedule."""
+    basis: str | None
+    """What proration rests on."""
+
+
 class Look(NamedTuple):
     """One look at a target: what was judged, over which window, for whom to show."""
 
@@ -209,6 +227,8 @@ class Look(NamedTuple):
     display_name: str | None = None
     bound_from: str | None = None
     """Where the bound comes from, when it is not the target's own as it is."""
+    reached: Reached | None = None
+    """When all that the window asks for is done."""
 
 
 def step(alert: Alert, look: Look, now_ms: int) -> Transition | None:
@@ -218,6 +238,30 @@ def step(alert: Alert, look: Look, now_ms: int) -> Transition | None:
     severity = _severity(alert, look, state)
     if state is alert.state and severity is alert.severity and not _renewed(alert, look):
         return None
+    return _made(alert, look, state, severity, now_ms)
+
+
+def good_news(alert: Alert, look: Look, now_ms: int) -> Transition | None:
+    """The record that says that a target is reached: once a window, and only while nothing is wrong."""
+    reached, from_ms = look.reached, look.window.from_ms
+    if reached is None or alert.state is not State.OK or alert.reached_from_ms == from_ms:
+        return None
+    return replace(
+        _made(alert, look, State.OK, Severity.WARNING, now_ms),
+        reason=Why.REACHED,
+        value=reached.value.value,
+        numerator=reached.value.numerator,
+        denominator=reached.value.denominator,
+        low=float(reached.asked),
+        against=None,
+        expected=None,
+        basis=reached.basis,
+        reached_from_ms=from_ms,
+    )
+
+
+def _made(alert: Alert, look: Look, state: State, severity: Severity, now_ms: int) -> Transition:
+    target, judgement = look.target, look.judgement
     value = judgement.value
     return Transition(
         alert_id=alert_id(alert.subject, alert.sequence + 1),
@@ -250,6 +294,7 @@ def step(alert: Alert, look: Look, now_ms: int) -> Transition | None:
         severity=severity,
         since_ms=alert.since_ms if alert.sequence else None,
         bound_from=look.bound_from,
+        reached_from_ms=alert.reached_from_ms,
     )
 
 
@@ -285,6 +330,7 @@ def alert_after(transition: Transition) -> Alert:
         transition.before,
         transition.window_from_ms,
         transition.severity,
+        transition.reached_from_ms,
     )
 
 

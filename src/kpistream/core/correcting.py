@@ -9,8 +9,10 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
+from hashlib import blake2b
 from typing import NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
 from kpistream.core.alerts import Alert, State, Transition, alert_id
@@ -47,12 +49,17 @@ def kept_pane(packed: bytes) -> str:
     return "" if packed == NOTHING else b64encode(packed).decode()
 
 
-def comparable(target: Target, fired: Transition) -> bool:
-    """True when the target still asks for what it asked for when it fired, and the record says what it saw."""
-    asked = (fired.kpi, fired.window, fired.direction, fired.low, fired.high, fired.alpha)
-    low, high = (None if each is None else float(each) for each in (target.low, target.high))
+def judged_by(target: Target, limits: Limits) -> str:
+    """A hash of what a target is judged by: another one, and numbers differ for other reasons than corrections."""
+    bounds = tuple(None if each is None else str(each) for each in (target.low, target.high))
     alpha = None if target.level is None else target.level.alpha
-    return fired.last_pane is not None and asked == (target.kpi, target.window, target.direction, low, high, alpha)
+    asked = (target.kpi, target.member, target.window, target.direction, bounds, target.minimum_sample, alpha, limits)
+    return blake2b(msgspec.json.encode(asked), digest_size=8).hexdigest()
+
+
+def comparable(target: Target, limits: Limits, fired: Transition) -> bool:
+    """True when the target is judged as it was when it fired, and the record says what it saw."""
+    return fired.last_pane is not None and fired.judged_by == judged_by(target, limits)
 
 
 def untrue(episode: Episode, again: Again, now_ms: int) -> Judgement | None:
@@ -129,6 +136,8 @@ def correction(alert: Alert, fired: Transition, judgement: Judgement, now_ms: in
         since_ms=alert.since_ms,
         slip_from_ms=None,
         last_pane=None,
+        judged_by=None,
+        reached_from_ms=alert.reached_from_ms,
         corrects=fired.sequence,
         told_at_ms=fired.at_ms,
         told_value=fired.value,

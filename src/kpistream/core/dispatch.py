@@ -347,6 +347,9 @@ class Dispatcher:
 
     def _tell_also(self, name: str, transition: Transition, now_ms: int) -> None:
         errand = self._errands[name].get(subject_key(transition))
+        if not self._settings.receivers[name].bad_news:
+            self._silence(name, transition, Silence.NOT_WANTED)
+            return
         if errand is not None and (errand.told_open or errand.waiting):
             self._silence(name, transition, Silence.KNOWN)
             return

@@ -97,8 +97,12 @@ class Errand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Sequence with which it began to fire, the last time that it did; 0: never."""
     began_ms: int = 0
     """When that was."""
+    graver: int = 0
+    """Sequence with which it became graver within the episode, or was missed in the next period, too; 0: neither."""
     tried_ms: int = 0
     """When a message of this episode was first handed over; 0: not yet."""
+    praised_from_ms: int | None = None
+    """Begin of the last window of which it was told that a slip has recovered, without having been told of the slip."""
     repeats: int = 0
     escalated: int = 0
     """Steps of escalation that are done."""

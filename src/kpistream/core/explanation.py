@@ -39,6 +39,8 @@ class Happened(StrEnum):
     """Met again, and not for long enough."""
     RECOVERED = "recovered"
     """The number says so: the target is met again."""
+    REACHED = "reached"
+    """Good news: all that the period asks for is done."""
     NEVER_TRUE = "never-true"
     """By what is known now the target was not missed: late events or corrections say so."""
     ENDED = "ended"
@@ -219,8 +221,9 @@ def happened(transition: Transition) -> Happened:
         return Happened.GOES_ON
     if transition.to_state is not State.OK:
         return _HAPPENED[transition.to_state]
-    if transition.reason is Why.CORRECTED:
-        return Happened.NEVER_TRUE
+    named = {Why.CORRECTED: Happened.NEVER_TRUE, Why.REACHED: Happened.REACHED}
+    if transition.reason in named:
+        return named[transition.reason]
     return Happened.RECOVERED if transition.reason in _MET else Happened.ENDED
 
 

@@ -12,6 +12,7 @@ from kpistream.core.acks import Ack
 from kpistream.core.alerts import State, Transition
 from kpistream.core.errands import Errand, Silence, subject_key
 from kpistream.core.receivers import Inhibition, Receiver, Route, label_of
+from kpistream.core.targets import Why
 
 _ACTIVE = (State.FIRING, State.RECOVERING, State.NO_DATA)
 
@@ -116,8 +117,9 @@ def _dropped(errand: Errand, ack: Ack | None) -> Silence | None:
         return None
     if ack.muted:
         return Silence.MUTED
-    news = any(each.to_state is State.PENDING and each.sequence > ack.closed for each in errand.waiting)
-    if errand.episode and ack.closed >= errand.episode and not news:
+    new = [each for each in errand.waiting if each.sequence > ack.closed]
+    news = any(each.to_state is State.PENDING or each.reason is Why.REACHED for each in new)
+    if errand.episode and ack.closed >= max(errand.episode, errand.graver) and not news:
         return Silence.CLOSED
     if errand.escalation and errand.told is None and ack.acked >= errand.episode:
         return Silence.ACKNOWLEDGED
@@ -127,6 +129,8 @@ def _dropped(errand: Errand, ack: Ack | None) -> Silence | None:
 def _over(errand: Errand) -> tuple[Errand, tuple[tuple[Transition, Silence], ...]]:
     """What was held back and is over by now is not told; the end is, to who knows of the beginning."""
     if not errand.blocked or not errand.waiting or errand.waiting[-1].to_state is not State.OK:
+        return errand, ()
+    if errand.waiting[-1].reason is Why.REACHED:
         return errand, ()
     kept = errand.waiting[-1:] if errand.told_open else ()
     gone = errand.waiting[: len(errand.waiting) - len(kept)]

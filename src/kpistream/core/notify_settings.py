@@ -43,6 +43,8 @@ _ALSO: Final = (State.PENDING, State.RECOVERING)
 _RATE: Final = re.compile(r"(\d{1,6}) (?:a|an) (minute|hour|day)")
 _PER_MS: Final = {"minute": MINUTE_MS, "hour": HOUR_MS, "day": DAY_MS}
 _LONGEST_TIMEOUT_MS: Final = 5 * MINUTE_MS
+_GOOD_NEWS: Final = {"no": (False, True), "yes": (True, True), "only": (True, False)}
+"""Whether a receiver is told of good news, and of all else."""
 _NO: Final = ("no", "false", "off")
 _YES: Final = ("yes", "true", "on")
 
@@ -144,13 +146,14 @@ class _Reading:
             section.read("at_most", rate),
             timeout_ms or 10 * SECOND_MS,
             section.read("results", results_at),
+            *_GOOD_NEWS[section.choice("good_news", list(_GOOD_NEWS), "no")],
         )
         section.finish()
         if channel is None:
             return
         receiver = Receiver(name, channel, *found)
         if receiver.keeps_state:
-            for key in ("quiet", "at_most", "resolved", "also", "results"):
+            for key in ("quiet", "at_most", "resolved", "also", "results", "good_news"):
                 if key in section:
                     section.fault("is not for an Alertmanager: say it in its own configuration", key)
         self._receivers[name] = receiver

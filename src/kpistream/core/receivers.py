@@ -147,6 +147,10 @@ class Receiver(NamedTuple):
     timeout_ms: int = 10 * SECOND_MS
     results: At | None = None
     """When it is told of results; None: after its quiet hours, and not at all without any."""
+    good_news: bool = False
+    """Told that a target is reached, and of recoveries also when it was not told of the slip."""
+    bad_news: bool = True
+    """Told of alerts; else of good news only."""
 
     @property
     def keeps_state(self) -> bool:

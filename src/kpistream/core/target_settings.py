@@ -14,7 +14,7 @@ from kpistream.core.resolution import possible
 from kpistream.core.roster import Roster
 from kpistream.core.settings_values import bound, duration_ms, identifier, label, level, whole
 from kpistream.core.target_marks import read_marks
-from kpistream.core.targets import Direction, Scope, Target, default_direction
+from kpistream.core.targets import Direction, Scope, Target, default_direction, may_be_reached
 from kpistream.core.term_settings import read_terms, skip_terms
 from kpistream.core.weighing import WINDOWS, weighed_range
 from kpistream.core.windows import CALENDAR_WINDOWS, LIVE_WINDOWS
@@ -54,6 +54,7 @@ def _target(section: Section, roster: Roster) -> Target | None:
     if name is None or kpi is None or not window:
         _level(section, None)
         skip_terms(section)
+        section.node("good_news")
         return None
     target = Target(
         name=name,
@@ -72,12 +73,24 @@ def _target(section: Section, roster: Roster) -> Target | None:
         recover_hold_ms=recover_hold_ms or 0,
         alerts=alerts,
     )
-    target = msgspec.structs.replace(target, **marks._asdict())
+    return _with_terms(section, msgspec.structs.replace(target, **marks._asdict()), kpi, roster)
+
+
+def _with_terms(section: Section, target: Target, kpi: Kpi, roster: Roster) -> Target:
+    """The target with what depends on all of it: its terms, the level of false alarms and good news."""
     target = read_terms(section, target, kpi, roster)
     target = msgspec.structs.replace(target, level=_level(section, target))
     _check_to_date(section, kpi, target)
     _check_settling(section, kpi, target)
-    return target
+    return msgspec.structs.replace(target, good_news=_good_news(section, target))
+
+
+def _good_news(section: Section, target: Target) -> bool:
+    """Whether it is said that the target is reached: of agents unless the target says no, of teams when it says so."""
+    said = section.choice("good_news", ("yes", "no"), "")
+    if said == "yes" and not (may_be_reached(target) and target.alerts):
+        section.fault("only a count of a day or longer, at_least and with alerts, can be reached", "good_news")
+    return said != "no" and may_be_reached(target) and (said == "yes" or target.scope is Scope.AGENT)
 
 
 def _check_to_date(section: Section, kpi: Kpi, target: Target) -> None:

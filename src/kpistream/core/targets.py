@@ -18,6 +18,7 @@ from kpistream.core.overrides import Override, Split
 from kpistream.core.ramps import Ramp, Season
 from kpistream.core.roster import ALWAYS_FROM_MS, ALWAYS_TO_MS
 from kpistream.core.weighing import Bounded, in_doubt, weigh
+from kpistream.core.windows import CALENDAR_WINDOWS
 
 
 class Direction(StrEnum):
@@ -92,6 +93,8 @@ class Target(msgspec.Struct, frozen=True):
     seasons: tuple[Season, ...] = ()
     split: Split | None = None
     """What each agent carries of a team's count; nothing is judged by it."""
+    good_news: bool = False
+    """Said when a count has reached what its period asks for."""
 
 
 class Verdict(StrEnum):
@@ -129,6 +132,8 @@ class Why(StrEnum):
     its outage."""
     SOURCE_HEARD = "source-heard"
     """Of a source: events of it come."""
+    REACHED = "reached"
+    """All that the window asks for is done; good news, and no reason for an alert."""
     CORRECTED = "corrected"
     """By what is known now the alert was never true: late events or corrections say so."""
     EVIDENCE_OPEN = "evidence-open"
@@ -207,6 +212,12 @@ def measured(target: Target, tally: Mapping[int, int], limits: Limits = DEFAULT_
 def paced(target: Target) -> bool:
     """True for a target on a count that is judged on evidence: against what the time at work lets expect by now."""
     return target.level is not None and BY_NAME[target.kpi].denominator is None
+
+
+def may_be_reached(target: Target) -> bool:
+    """True for a count that should reach something by the end of a day or a longer period."""
+    counts = BY_NAME[target.kpi].denominator is None
+    return counts and target.direction is Direction.AT_LEAST and target.window in CALENDAR_WINDOWS
 
 
 def judge(

@@ -9,7 +9,9 @@ import msgspec
 
 from kpistream.core.alerts import State, Transition
 from kpistream.core.errands import Errand, Silence
+from kpistream.core.explanation import Happened, happened
 from kpistream.core.receivers import DAY_MS, Receiver
+from kpistream.core.targets import Why
 
 _STALE_MS: Final = DAY_MS
 _MOST_WAITING: Final = 50
@@ -35,10 +37,14 @@ def offered(receiver: Receiver, errand: Errand | None, transition: Transition, n
             return Offer(None, ((transition, reason),))
         errand = Errand(receiver=receiver.name, last=transition, changed_ms=now_ms)
     followed = _followed(errand, transition, now_ms)
+    if reason is None and not receiver.bad_news and transition.reason is not Why.REACHED:
+        followed = msgspec.structs.replace(followed, praised_from_ms=transition.window_from_ms)
     if reason is not None:
-        if transition.to_state is State.OK:
+        if transition.to_state is State.OK and transition.reason is not Why.REACHED:
             followed = msgspec.structs.replace(followed, told=None)  # nothing that it was told of is open any more
         return Offer(followed, ((transition, reason),))
+    if transition.reason is Why.REACHED and now_ms - transition.at_ms > _STALE_MS:
+        return Offer(followed, ((transition, Silence.STALE),))
     if _stale(followed, transition, now_ms):
         gone = (*followed.waiting, transition)
         return Offer(
@@ -57,16 +63,23 @@ def _followed(errand: Errand, transition: Transition, now_ms: int) -> Errand:
     """The errand that knows of the transition; a slip begins an episode unless it goes on with one."""
     now = msgspec.structs.replace(errand, last=transition, changed_ms=now_ms)
     was = errand.last.before if errand.last.to_state in _RESTING else errand.last.to_state
-    if transition.to_state is not State.FIRING or (errand.episode and was in (State.FIRING, State.RECOVERING)):
+    if transition.to_state is not State.FIRING:
         return now
+    if errand.episode and was in (State.FIRING, State.RECOVERING):
+        graver = transition.from_state is State.FIRING
+        return msgspec.structs.replace(now, graver=transition.sequence) if graver else now
     return msgspec.structs.replace(
-        now, episode=transition.sequence, began_ms=transition.at_ms, tried_ms=0, repeats=0, escalated=0
+        now, episode=transition.sequence, began_ms=transition.at_ms, graver=0, tried_ms=0, repeats=0, escalated=0
     )
 
 
 def _unwanted(receiver: Receiver, errand: Errand | None, transition: Transition) -> Silence | None:
     """Why the receiver does not want to know; None when it does."""
     state = transition.to_state
+    if transition.reason is Why.REACHED:
+        return None if receiver.good_news else Silence.NOT_WANTED
+    if not receiver.bad_news:
+        return _no_praise(errand, transition)
     latest = None
     if errand is not None:
         latest = errand.waiting[-1] if errand.waiting else errand.told
@@ -83,6 +96,15 @@ def _unwanted(receiver: Receiver, errand: Errand | None, transition: Transition)
     if state is State.PENDING or (state is State.NO_DATA and transition.scope.startswith("source")):
         return None
     return None if opened else Silence.NEVER_TOLD
+
+
+def _no_praise(errand: Errand | None, transition: Transition) -> Silence | None:
+    """Why one who is told of good news only does not hear of a transition; a recovery is told once a window."""
+    recovered = transition.from_state in (State.FIRING, State.RECOVERING) and happened(transition) is Happened.RECOVERED
+    if not recovered:
+        return Silence.NOT_WANTED
+    praised = errand is not None and errand.praised_from_ms == transition.window_from_ms
+    return Silence.KNOWN if praised else None
 
 
 def _told_what_it_corrects(errand: Errand | None, transition: Transition) -> bool:

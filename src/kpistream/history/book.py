@@ -7,7 +7,18 @@ not begin again at its first sequence. Nothing is changed here but by records th
 from collections import Counter
 from collections.abc import Iterable
 
-from kpistream.core.alerts import Alert, Look, State, Subject, Transition, as_it_was, step, take_from_log
+from kpistream.core.alerts import (
+    Alert,
+    Look,
+    State,
+    Subject,
+    Transition,
+    alert_after,
+    as_it_was,
+    good_news,
+    step,
+    take_from_log,
+)
 from kpistream.core.targets import NOT_COVERED, Judgement, Target
 from kpistream.history.reviewing import REVIEWED, Reviewing
 
@@ -47,9 +58,11 @@ class Book:
             self._targets[subject] = as_it_was(transition)
 
     def stepped(self, subject: Subject, look: Look, now_ms: int) -> list[Transition]:
-        """The transition that a look makes, if any. It is not taken: publish it first."""
-        transition = step(self._alerts.get(subject) or Alert(subject), look, now_ms)
-        return [] if transition is None else [transition]
+        """The transition that a look makes, if any, and good news. They are not taken: publish them first."""
+        alert = self._alerts.get(subject) or Alert(subject)
+        transition = step(alert, look, now_ms)
+        news = good_news(alert if transition is None else alert_after(transition), look, now_ms)
+        return [each for each in (transition, news) if each is not None]
 
     def left(self, now_ms: int) -> list[Transition]:
         """Suspends what stands of targets that have left the settings, or alarm nobody any more."""

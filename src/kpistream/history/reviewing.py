@@ -12,13 +12,14 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from kpistream.core.alerts import Look, Subject, Transition
+from kpistream.core.alerts import Look, Reached, Subject, Transition
 from kpistream.core.contributing import LOOKED_AT, Part, contributors
 from kpistream.core.conversion import delay_ms
 from kpistream.core.kpis import BY_NAME
 from kpistream.core.measures import Tally, difference
 from kpistream.core.pace import pace
 from kpistream.core.periods import Period, periods
+from kpistream.core.reaching import asked, reached
 from kpistream.core.readings import About
 from kpistream.core.resolution import Held, deciding_ms, in_force, resolve
 from kpistream.core.results import GONE, Result, asks_for_plan, close, close_again, corrected, result, same
@@ -63,7 +64,7 @@ class Seat(NamedTuple):
     tally: Tally
 
 
-class Asked(NamedTuple):
+class Extent(NamedTuple):
     """Of what the sums are."""
 
     name: str
@@ -122,7 +123,7 @@ class Reviewing:
             if not _closes(window, heard, until_ms):
                 continue
             for about, tally in self._seats(
-                store, tenant, zone, Asked(period.name, window, window.to_ms), period.last_ms
+                store, tenant, zone, Extent(period.name, window, window.to_ms), period.last_ms
             ):
                 for held in self._held(self.closing[period.name], about, window):
                     found = self._result(held, Seat(about, tally), window, told, now_ms)
@@ -167,11 +168,12 @@ class Reviewing:
             window = window_at(name, now_ms, self.pane_ms, zone, tenant.day_starts_at_min)
             if window.from_ms + _DAY_MS <= heard.first_ms:
                 continue
-            asked = Asked(name, window, min(now_ms, heard.to_ms))
-            for about, tally in self._seats(store, tenant, zone, asked, now_ms):
+            extent = Extent(name, window, min(now_ms, heard.to_ms))
+            for about, tally in self._seats(store, tenant, zone, extent, now_ms):
                 for held in self._held(self.judged.get(name, []), about, window):
                     judgement = self._to_date(held.target, Seat(about, tally), window, min(now_ms, heard.to_ms))
                     look = Look(held.target, judgement, window, about.team, about.display_name, held.bound_from)
+                    look = look._replace(reached=self._reached(held.target, Seat(about, tally), window))
                     yield Subject(held.target.name, tenant.tenant, about.scope), look
 
     def _held(self, targets: list[Target], about: About, window: Window) -> Iterator[Held]:
@@ -198,14 +200,23 @@ class Reviewing:
             due = None if expected is None else Due(expected, str(plan.basis))
         return judge(target, seat.tally, limits, due)
 
+    def _reached(self, target: Target, seat: Seat, window: Window) -> Reached | None:
+        """What a count has reached, when that is all that its period asks for."""
+        if not target.good_news:
+            return None
+        value = measured(target, seat.tally, self.settings.roster.tenant(seat.about.tenant).limits)
+        if not value.numerator:
+            return None
+        return reached(value, asked(target, self._plan(seat.about, target.window, window)))
+
     # ---- sums
 
-    def _seats(self, store: Store, tenant: Tenant, zone: str, asked: Asked, at_ms: int) -> Iterator[Seat]:
+    def _seats(self, store: Store, tenant: Tenant, zone: str, extent: Extent, at_ms: int) -> Iterator[Seat]:
         """Everybody who has this zone at an instant: agents with sums or in the roster, teams, and the tenant."""
-        window = asked.window
+        window = extent.window
         sums = self._sums(store, tenant, window)
-        if self._settles(asked.name):
-            for scope, tally in self._settled(store, tenant, asked).items():
+        if self._settles(extent.name):
+            for scope, tally in self._settled(store, tenant, extent).items():
                 _fold(sums, scope, tally)
         for scope in (*sums, *(f"{_AGENT}{agent}" for agent in tenant.people if f"{_AGENT}{agent}" not in sums)):
             if _zone(self.settings.roster, tenant, scope, at_ms) == zone:
@@ -264,12 +275,12 @@ class Reviewing:
     def _delay_ms(self, tenant: Tenant) -> int:
         return delay_ms(tenant.settle_ms, self.pane_ms)
 
-    def _settled(self, store: Store, tenant: Tenant, asked: Asked) -> dict[str, Tally]:
+    def _settled(self, store: Store, tenant: Tenant, extent: Extent) -> dict[str, Tally]:
         """Calls of agents, teams and the tenant that have settled, each for the team of the pane in which it has."""
         out: dict[str, Tally] = {}
-        window = asked.window
+        window = extent.window
         moves, roster, wait_ms = _moves(tenant, window), self.settings.roster, self._delay_ms(tenant)
-        span = Span(window.from_ms, min(window.to_ms, asked.known_to_ms), tenant.tenant)
+        span = Span(window.from_ms, min(window.to_ms, extent.known_to_ms), tenant.tenant)
         for each in settled_by_scope(store, span, wait_ms):
             _fold(out, each.scope, each.tally)
             _fold(out, TENANT_SCOPE, each.tally)

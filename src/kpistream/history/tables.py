@@ -142,7 +142,7 @@ def sums() -> str:
 
 COORDINATES: Final = ("topic", "partition", "offset")
 """Columns that say where in the log a row was read."""
-_INSTANTS: Final = ("at", "since", "slip_from", "told_at", "as_of", "window_from", "window_to")
+_INSTANTS: Final = ("at", "since", "slip_from", "told_at", "reached_from", "as_of", "window_from", "window_to")
 _FIELDS: Final = {"contributors": "contributor_names", **{name: f"{name}_ms" for name in _INSTANTS}}
 
 
@@ -190,6 +190,7 @@ ALERT_COLUMNS: Final[dict[str, str]] = {
     "told_value": "Nullable(Float64)",
     "told_numerator": "Nullable(Int64)",
     "told_denominator": "Nullable(Int64)",
+    "reached_from": f"Nullable({INSTANT})",
     "contributors": "Array(String)",
     "topic": NAME,
     "partition": "UInt32",

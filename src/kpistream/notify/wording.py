@@ -22,6 +22,7 @@ HEADLINES: Final = {
     Happened.MAY_SLIP: N_("{who}: {kpi} may miss its target: {value}, target {bound}"),
     Happened.RECOVERS: N_("{who}: {kpi} meets its target again, not for long enough yet: {value}, target {bound}"),
     Happened.RECOVERED: N_("{who}: {kpi} has recovered: {value}, target {bound}"),
+    Happened.REACHED: N_("{who}: {kpi} has reached its target: {value}, target {bound}"),
     Happened.NEVER_TRUE: N_("{who}: {kpi}: the alert was not true: {value} at that time, target {bound}"),
     Happened.ENDED: N_("{who}: {kpi}: the alert has ended without a recovery: {value}, target {bound}"),
     Happened.UNKNOWN: N_("{who}: {kpi}: nothing is known now, the alert is not over"),
@@ -33,6 +34,7 @@ SOURCE_HEADLINES: Final = {
     Happened.MAY_SLIP: N_("{who}, tenant {tenant}: the source may be silent"),
     Happened.RECOVERS: N_("{who}, tenant {tenant}: the source is heard again, not for long enough yet"),
     Happened.RECOVERED: N_("{who}, tenant {tenant}: the source is heard again"),
+    Happened.REACHED: N_("{who}, tenant {tenant}: the source is heard"),
     Happened.NEVER_TRUE: N_("{who}, tenant {tenant}: the alert of the source was not true"),
     Happened.ENDED: N_("{who}, tenant {tenant}: the alert of the source has ended"),
     Happened.UNKNOWN: N_("{who}, tenant {tenant}: nothing is known of the source now"),
@@ -76,6 +78,7 @@ REASONS: Final = {
     Why.NO_SCHEDULE: N_("nobody has said when this agent works"),
     Why.SOURCE_SILENT: N_("the source is silent for everybody"),
     Why.SOURCE_HEARD: N_("events come again"),
+    Why.REACHED: N_("all that is asked for is done"),
     Why.CORRECTED: N_("events came late or were corrected"),
     Why.EVIDENCE_OPEN: N_("so little beyond its bound that chance does that"),
     Why.CATCHING_UP: N_("the system is catching up"),
@@ -204,6 +207,8 @@ def full(entry: Entry, language: Language) -> str:
     lines = [headline(found, language)]
     if found.team is not None:
         lines.append(tell("Team: {team}").format(team=found.team))
+    if found.happened is Happened.REACHED:
+        return "\n".join([*lines, _window(found, language), *_end(entry, found, language)])
     lines += [
         tell("Value: {value}, {reason}").format(
             value=value(found, language), reason=tell(REASONS.get(found.reason, found.reason))
@@ -214,11 +219,7 @@ def full(entry: Entry, language: Language) -> str:
     ]
     lines += told(found, language) + evidence(found, language) + pace(found, language)
     lines += [
-        tell("Window: {window}, {begin} to {end}").format(
-            window=tell(WINDOWS.get(found.window, found.window)),
-            begin=language.time(found.window_from_ms, found.at_ms),
-            end=language.time(found.window_to_ms, found.at_ms),
-        ),
+        _window(found, language),
         tell("Since: {time} ({zone}); before: {state}").format(
             time=language.time(found.since_ms),
             zone=language.zone,
@@ -229,6 +230,15 @@ def full(entry: Entry, language: Language) -> str:
     ]
     lines += contributors(found, language)
     return "\n".join(lines + _end(entry, found, language))
+
+
+def _window(found: Explanation, language: Language) -> str:
+    tell = language._
+    return tell("Window: {window}, {begin} to {end}").format(
+        window=tell(WINDOWS.get(found.window, found.window)),
+        begin=language.time(found.window_from_ms, found.at_ms),
+        end=language.time(found.window_to_ms, found.at_ms),
+    )
 
 
 def _of_source(found: Explanation, language: Language) -> list[str]:

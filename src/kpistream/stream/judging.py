@@ -20,12 +20,13 @@ from kpistream.core.alerts import (
     alert_after,
     as_it_was,
     decode_transition,
+    good_news,
     step,
     take_from_log,
 )
 from kpistream.core.contributing import CONTRIBUTORS_A_LOOK, Part, contributors
 from kpistream.core.conversion import DEAL_AHEAD_MS, delay_ms
-from kpistream.core.correcting import Again, Episode, comparable, correction, kept_pane, untrue
+from kpistream.core.correcting import Again, Episode, comparable, correction, judged_by, kept_pane, untrue
 from kpistream.core.detecting import Detectors, since_ms, weighed_in_panes
 from kpistream.core.kpis import BY_NAME, Limits
 from kpistream.core.readings import About, Reading, Shown, TargetReading, read, target_reading
@@ -41,6 +42,7 @@ from kpistream.core.targets import (
     Target,
     covers,
     judge,
+    measured,
     paced,
 )
 from kpistream.core.windows import LIVE_WINDOWS, RunningWindow, Window, pane_start
@@ -117,9 +119,15 @@ class Bench:
         return [subject for subject, alert in self.alerts.items() if alert.state not in _AT_REST]
 
     def adopt(self, settings: Settings) -> None:
-        """Judge by other settings now. Alerts keep their states; `sweep` suspends those of targets that left."""
+        """Judge by other settings now. Alerts keep their states; `sweep` suspends those of targets that left.
+
+        When the review has judged some of them until now, the log must be read again: it has what the review wrote.
+        """
         known = self._gone | {target.name: target for target in self._judged}
+        elsewhere = self._elsewhere
         self._run_by(settings)
+        if elsewhere & self._names:
+            self.loaded = False
         self._gone = {name: target for name, target in known.items() if self._left_us(name)}
         self._rota.adopt(settings.schedules)
         self._left = self._standing()
@@ -218,12 +226,28 @@ class Bench:
                 look = Look(target, judgement, running.window, about.team, about.display_name, held.bound_from)
                 subject = Subject(target.name, about.tenant, about.scope)
                 alert = self._step(subject, look, now_ms, transitions, running)
+                if target.good_news and not short:
+                    transitions += self._good_news(alert, look, running, now_ms)
                 if alert.state in _HOLDING:
                     self.holding.add(slot)
                 standing[target.name] = target_reading(target, alert.state, judgement, held.bound_from)
             shown = Shown(name, running.window, now_ms, provisional=complete_from_ms is None or short)
             readings.append(read(about, shown, running.tally, standing, self._limits(about)))
         return readings, transitions
+
+    def _good_news(self, alert: Alert, look: Look, running: RunningWindow, now_ms: int) -> list[Transition]:
+        """The record that a target is reached, when it is and nobody has said so yet."""
+        target, about = look.target, About(alert.subject.tenant, alert.subject.scope)
+        if alert.state is not State.OK or alert.reached_from_ms == running.window.from_ms:
+            return []
+        value = measured(target, running.tally, self._limits(about))
+        reached = self._rota.reached(look, about, value, now_ms) if value.numerator else None
+        news = good_news(alert, look._replace(reached=reached), now_ms)
+        if news is None:
+            return []
+        news = replace(news, sources=self.sources_of(f"{about.tenant}/{about.scope}"))
+        self.alerts[alert.subject] = alert_after(news)
+        return [news]
 
     def correct(
         self, live: LiveWindows, source: PaneSource, now_ms: int, complete_from_ms: int | None
@@ -249,7 +273,7 @@ class Bench:
         about, window = self._about(key, now_ms), Window(fired.window_from_ms, fired.window_to_ms)
         held = self._in_force.targets(about, fired.window, window, fired.at_ms)
         target = next((each.target for each in held if each.target.name == fired.target), None)
-        if target is None or not comparable(target, fired):
+        if target is None or not comparable(target, self._limits(about), fired):
             return []
         again = Again(
             target,
@@ -330,7 +354,8 @@ class Bench:
             if transition.begins and running is not None:
                 transition = self._explained(transition, look.target, running)
             if transition.to_state is State.FIRING and running is not None:
-                transition = replace(transition, last_pane=kept_pane(running.pane_at(now_ms)))
+                by = judged_by(look.target, self._settings.roster.tenant(subject.tenant).limits)
+                transition = replace(transition, last_pane=kept_pane(running.pane_at(now_ms)), judged_by=by)
             transitions.append(transition)
             self.episodes.take(alert, transition)
             alert = self.alerts[subject] = alert_after(transition)

@@ -9,7 +9,10 @@ from collections.abc import Collection, Container, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from kpistream.core.alerts import Look, Reached
+from kpistream.core.kpis import Value
 from kpistream.core.pace import pace
+from kpistream.core.reaching import Asked, asked, reached
 from kpistream.core.readings import About
 from kpistream.core.schedules import Basis, Duty, Plan, Schedules
 from kpistream.core.targets import Due, Target
@@ -40,6 +43,8 @@ class _Agent:
     """Of the window that was asked for last."""
     dues: dict[str, tuple[int, Due | None]] = field(default_factory=dict)
     """By target, with when it was computed; of that plan."""
+    asked: dict[str, tuple[Plan, Asked]] = field(default_factory=dict)
+    """What whole windows ask for, by target."""
 
 
 @dataclass(slots=True)
@@ -104,15 +109,31 @@ class Rota:
             agent.dues[target.name] = now_ms, due
         return due
 
-    def due_at(self, target: Target, about: About, window: Window, at_ms: int) -> Due | None:
-        """What a count let expect of an agent at an instant, exactly; nothing of it is remembered."""
-        if not self.knows(about) or target.low is None:
-            return None
+    def reached(self, look: Look, about: About, value: Value, now_ms: int) -> Reached | None:
+        """What a count has reached, when that is all that its window asks for; an absence makes that less."""
+        target, window = look.target, look.window
+        if not self.knows(about):
+            return reached(value, asked(target, None))
+        agent = self._agent(f"{about.tenant}/{about.scope}", now_ms)
+        plan, wanted = agent.asked.get(target.name, (None, None))
+        if wanted is None or plan is None or plan.window != window:
+            plan = self._plan(target, about, window)
+            wanted = asked(target, plan)
+            agent.asked[target.name] = plan, wanted
+        return reached(value, wanted)
+
+    def _plan(self, target: Target, about: About, window: Window) -> Plan:
         agent = self._agents.get(f"{about.tenant}/{about.scope}")
         plan = None if agent is None else agent.plan
         if plan is None or plan.window != window:
             plan = self._schedules.plan(about.tenant, about.scope.removeprefix(_AGENT), target.window, window)
-        return _due(target, plan, at_ms)
+        return plan
+
+    def due_at(self, target: Target, about: About, window: Window, at_ms: int) -> Due | None:
+        """What a count let expect of an agent at an instant, exactly; nothing of it is remembered."""
+        if not self.knows(about) or target.low is None:
+            return None
+        return _due(target, self._plan(target, about, window), at_ms)
 
     def forget_all_but(self, live: Container[str]) -> None:
         """Drop what is remembered of keys that have no windows any more."""

@@ -242,6 +242,7 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
         """Says whether all that was sent is here; None: then nobody is told of a silent source."""
         self._sums: dict[int, TeamSums] = {}
         self._consumer: AIOKafkaConsumer | None = None
+        self._loading: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Follow the topic until cancelled."""
@@ -317,8 +318,23 @@ class Teams(ConsumerRebalanceListener):  # type: ignore[misc]
         if everybody:
             self._ports.metrics.team_kpi.clear()  # a team may be gone; those that are there are shown again
         self._settings = settings
-        for sums in self._sums.values():
+        for partition, sums in self._sums.items():
+            loaded = sums.bench.loaded
             sums.adopt(settings, everybody, moved)
+            if loaded and not sums.bench.loaded:
+                task = asyncio.ensure_future(self._load_again(sums, partition))
+                self._loading.add(task)
+                task.add_done_callback(self._loading.discard)
+
+    async def _load_again(self, sums: TeamSums, partition: int) -> None:
+        """Take in what the review has written of targets that are judged here from now on."""
+        try:
+            alerts = await read_on(self._ports.connection, self._ports.topics.alerts, {partition: 0})
+            sums.bench.load(record.value for record in alerts[partition] if record.value)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self._ports.failed(error)
 
     @property
     def behind(self) -> bool:

@@ -64,10 +64,13 @@ class Ticker:
         """Run by other settings from the next look on."""
         who = touched(self._settings, settings)
         self._settings, self._awaited = settings, None
-        for view in self._views.values():
+        for number, view in self._views.items():
+            loaded = view.bench.loaded
             view.adopt(settings, self._window_of(), who)
             view.settling.adopt(self._delays())
             view.swept_pane = view.kept_pane = -1
+            if loaded and not view.bench.loaded:
+                self._start_loading(view, number)
 
     def _window_of(self) -> Callable[[str, str, int], Window]:
         return scope_window(self._settings.roster, self._shards.settings.pane_ms)
@@ -135,10 +138,13 @@ class Ticker:
             view = self._views[number] = _View(shard.generation, live, bench, settling)
             keys = {pane.key: pane.start_ms for pane in shard.partition.live_panes()}  # one is enough: all are taken in
             shard.changed.update(keys.items())
-            task = asyncio.ensure_future(self._load(view, number))
-            self._loading.add(task)
-            task.add_done_callback(self._loading.discard)
+            self._start_loading(view, number)
         return view
+
+    def _start_loading(self, view: _View, number: int) -> None:
+        task = asyncio.ensure_future(self._load(view, number))
+        self._loading.add(task)
+        task.add_done_callback(self._loading.discard)
 
     async def _load(self, view: _View, number: int) -> None:
         try:

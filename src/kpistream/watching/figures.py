@@ -192,9 +192,12 @@ _STATE_WORDS: Final = {
 }
 
 
+_REASON_WORDS: Final = {Why.REACHED: "reached", Why.CORRECTED: "was not missed"}
+
+
 def state_words(transition: Transition) -> str:
     """What a transition says, in a word or two."""
-    return _STATE_WORDS[transition.to_state]
+    return _REASON_WORDS.get(transition.reason) or _STATE_WORDS[transition.to_state]
 
 
 def bounds(transition: Transition) -> str:

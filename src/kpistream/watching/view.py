@@ -115,7 +115,7 @@ class View:
         ack = self._acks.get(subject)
         if ack is None or self._standing.get(subject) is not transition or transition.to_state is State.OK:
             return None
-        found = still_said(ack, self._firing.since(transition), now_ms)
+        found = still_said(ack, self._firing.since(transition), now_ms, self._firing.graver(transition))
         return (ack, found) if found else None
 
     def shown(self, now_ms: int) -> list[Reading]:
