@@ -28,7 +28,7 @@ from kpistream.core.windows import zone_of_name
 from kpistream.errors import ConfigError
 from kpistream.following import settings_asked_with, settings_of_entry
 from kpistream.history import ddl, queries, render
-from kpistream.history.reports import Question, report_agents, report_json
+from kpistream.history.reports import Own, Question, report_agents, report_json
 from kpistream.history.store import open_store
 from kpistream.loading import load_files, publish_events
 from kpistream.log import admin as log_admin
@@ -168,9 +168,11 @@ def report_command(*, store: str | None, settings: str | None, form: str | None,
     zone_of_name(zone)
     from_ms, to_ms = instant_ms(options["from_"], zone), instant_ms(options["to"], zone)
     with open_store(config.store) as history:
-        roster = settings_asked_with(history, settings, config).roster
+        live = settings_asked_with(history, settings, config)
+        roster = live.roster
         limits = roster.tenant(options["tenant"] or "default").limits
-        question = Question(from_ms, to_ms, zone, options["tenant"], options["by"], limits)
+        own = Own(live.own, live.schedules)
+        question = Question(from_ms, to_ms, zone, options["tenant"], options["by"], limits, own)
         found = report_agents(history, question, _names(roster))
     if form is None and options["tenant"] is not None and not found.rows:
         click.echo(f'history holds nothing of tenant "{options["tenant"]}" in this span', err=True)
@@ -201,8 +203,10 @@ def instant_ms(text: str | None, zone: str) -> int | None:
     return int(moment.timestamp() * 1000)
 
 
-def kpis_command(as_json: bool) -> None:
-    """`kpistream kpis`."""
+def kpis_command(settings: str | None, as_json: bool) -> None:
+    """`kpistream kpis`: the catalogue, then what the settings add to it."""
+    own = service.live_settings(service.load_config(settings=settings)).own
+    kpis = (*KPIS, *own.kpis)
     if as_json:
         rows = [
             {
@@ -213,12 +217,13 @@ def kpis_command(as_json: bool) -> None:
                 "definition": definition(kpi),
                 "source": kpi.source,
             }
-            for kpi in KPIS
+            | ({"form": kpi.form} if kpi.form else {})
+            for kpi in kpis
         ]
         click.echo(json.dumps(rows, indent=2))
         return
     table = Table("KPI", "unit", "better", "definition", box=None, pad_edge=False, leading=1)
-    for kpi in KPIS:
+    for kpi in kpis:
         table.add_row(kpi.name, kpi.unit, kpi.better, f"{kpi.words}\n= {definition(kpi)}")
     _print(table, 100)
 
@@ -325,7 +330,8 @@ def check_command(directory: str) -> int:
     people = sum(len(tenant.people) for tenant in found.roster.tenants.values())
     scheduled = "".join(f", {count} {name}" for name, count in found.schedules.counts().items() if count)
     told = f", {len(found.notify.receivers)} receivers" if found.notify.receivers else ""
-    counts = f"{len(found.roster.tenants)} tenants, {people} people, {len(found.targets)} targets"
+    own = f", {len(found.own.kpis)} own KPIs" if found.own.kpis else ""
+    counts = f"{len(found.roster.tenants)} tenants, {people} people, {len(found.targets)} targets{own}"
     click.echo(f"fit: {counts}{scheduled}{told}")
     return 0
 

@@ -14,7 +14,7 @@ from kpistream import service
 from kpistream.commands import instant_ms
 from kpistream.core.attainment import WEEKS, Past
 from kpistream.core.backtest import Told, agents_told, teams_told
-from kpistream.core.kpis import BY_NAME
+from kpistream.core.kpis import Kpi
 from kpistream.core.linting import Finding, lint_targets
 from kpistream.core.linting_floor import lint_floor
 from kpistream.core.provenance import provenances
@@ -41,7 +41,7 @@ def explain_command(
 ) -> None:
     """`kpistream targets explain`."""
     live = settings_of(settings)
-    _check_kpi(kpi)
+    _check_kpi(kpi, live)
     whose = tenant_of(live.roster, tenant)
     zone = live.roster.tenant(whose).zone
     at_ms = _at_ms(at, zone)
@@ -92,8 +92,7 @@ def suggest_command(
 ) -> int:
     """`kpistream targets suggest`: 1 when history holds no day of it."""
     live = settings_of(settings)
-    _check_kpi(kpi)
-    if fault := member_fault(BY_NAME[kpi], member):
+    if fault := member_fault(_check_kpi(kpi, live), member):
         raise click.UsageError(f"--member {fault}")
     whose = tenant_of(live.roster, tenant)
     at_ms = _at_ms(at, live.roster.tenant(whose).zone)
@@ -161,9 +160,11 @@ def tenant_of(roster: Roster, tenant: str | None) -> str:
     return next(iter(roster.tenants)) if tenant is None else tenant
 
 
-def _check_kpi(kpi: str) -> None:
-    if kpi not in BY_NAME:
-        raise click.UsageError(f'"{kpi}" is no KPI{near(kpi, BY_NAME)}')
+def _check_kpi(name: str, live: Settings) -> Kpi:
+    kpi = live.own.find(name)
+    if kpi is None:
+        raise click.UsageError(f'"{name}" is no KPI{near(name, live.own.names)}')
+    return kpi
 
 
 def _at_ms(text: str | None, zone: str) -> int:

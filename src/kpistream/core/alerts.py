@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from kpistream.core.kpis import BY_NAME, definition
+from kpistream.core.kpis import BY_NAME, definition, shape
+from kpistream.core.own_kpis import Shape
 from kpistream.core.targets import Direction, Judgement, Severity, Target, Verdict, Why
 from kpistream.core.windows import LIVE_WINDOWS, Window
 
@@ -97,6 +98,13 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """Start of the pane from which on most speaks against the target, an estimate; None where nobody has looked."""
     bound_from: str | None = None
     """Where the bound comes from, when it is not the target's own as it is: `tier new, week 3 of the ramp (60 %)`."""
+    shape: Shape | msgspec.UnsetType = msgspec.UNSET
+    """Of a KPI of the settings; left out for one of the catalogue."""
+
+    @property
+    def own(self) -> Shape | None:
+        """The shape, None for a KPI of the catalogue."""
+        return self.shape if isinstance(self.shape, Shape) else None
 
 
 _HOLDING: Final = "holding"
@@ -223,6 +231,7 @@ def step(alert: Alert, look: Look, now_ms: int) -> Transition | None:
         severity=severity,
         since_ms=alert.since_ms if alert.sequence else None,
         bound_from=look.bound_from,
+        shape=shape(target.own) or msgspec.UNSET,
     )
 
 
@@ -305,6 +314,14 @@ def decode_transition(value: bytes) -> Transition:
     return _decode(value)
 
 
+def unit_and_formula(transition: Transition) -> tuple[str, str]:
+    """Of the transition's KPI: no unit and its name for one that this version does not know."""
+    if transition.own is not None:
+        return transition.own.unit, transition.own.formula
+    kpi = BY_NAME.get(transition.kpi)
+    return ("", transition.kpi) if kpi is None else (kpi.unit, definition(kpi))
+
+
 def explain(transition: Transition) -> str:
     """The alert in one line: who, what, how many, the bound, and the formula behind the number."""
     who = transition.display_name or transition.scope
@@ -312,8 +329,8 @@ def explain(transition: Transition) -> str:
     cases = "" if transition.denominator is None else f" (n {transition.denominator})"
     bounds = [f"at least {transition.low:.6g}"] if transition.low is not None else []
     bounds += [f"at most {transition.high:.6g}"] if transition.high is not None else []
-    unit = BY_NAME[transition.kpi].unit
+    unit, formula = unit_and_formula(transition)
     return (
         f"{who}: {transition.kpi} {number}{cases}, target {transition.target} {' and '.join(bounds)} {unit}, "
-        f"{transition.window}, {transition.to_state} ({transition.reason}); {definition(BY_NAME[transition.kpi])}"
+        f"{transition.window}, {transition.to_state} ({transition.reason}); {formula}"
     )

@@ -50,6 +50,12 @@ class Kpi:
     cases: Cases = Cases.NONE
     squares: str = ""
     """Measure or family with the sum of squares, for a mean of values."""
+    form: str = ""
+    """How the settings define it, one of `own_kpis.FORMS`; empty for a KPI of the catalogue."""
+    numbers: tuple[tuple[str, int], ...] = ()
+    """Measures of the formula that the catalogue does not have, with their numbers."""
+    no_evidence: str = ""
+    """Why no evidence is weighed for it, when that does not follow from the rest."""
 
 
 _AMAZON: Final = "Amazon Connect Administrator Guide, Metrics definitions"

@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
-from kpistream.core.alerts import State, Transition
-from kpistream.core.kpis import BY_NAME, definition
+from kpistream.core.alerts import State, Transition, unit_and_formula
+from kpistream.core.own_kpis import PER_HOUR
 from kpistream.core.targets import Direction, Severity, Why
 from kpistream.core.windows import BUSINESS_DAY
 
@@ -93,6 +93,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     value: float | int | None
     numerator: int | None
     denominator: int | None
+    worked_ms: int | None
+    """Of a KPI by the hour: the working time that it is over, which is its denominator."""
     direction: Direction
     low: float | None
     high: float | None
@@ -153,13 +155,14 @@ _SAME: Final = (
 
 def explained(transition: Transition) -> Explanation:
     """The transition with everything that follows from it."""
-    kpi, state = BY_NAME.get(transition.kpi), transition.to_state
+    (unit, formula), state = unit_and_formula(transition), transition.to_state
     resting = state in (State.NO_DATA, State.SUSPENDED)
     return Explanation(
         **{name: getattr(transition, name) for name in _SAME},
         happened=happened(transition),
-        unit="" if kpi is None else kpi.unit,
-        formula=transition.kpi if kpi is None else definition(kpi),
+        unit=unit,
+        formula=formula,
+        worked_ms=transition.denominator if _by_the_hour(transition) else None,
         who=transition.display_name or transition.scope.partition(":")[2] or transition.tenant,
         chance_days=chance_days(transition),
         alarm_days=_alarm_days(transition),
@@ -172,6 +175,10 @@ def explained(transition: Transition) -> Explanation:
         next=Next.NOTHING if transition.reason is Why.NOT_COVERED else _NEXT[state],
         ack_command=ack_command(transition.alert_id) if state in (State.FIRING, State.RECOVERING) else None,
     )
+
+
+def _by_the_hour(transition: Transition) -> bool:
+    return transition.own is not None and transition.own.form == PER_HOUR
 
 
 def happened(transition: Transition) -> Happened:

@@ -6,6 +6,7 @@ holds that both agree; it names the command that writes the file again.
 
 from kpistream.core import measures as m
 from kpistream.core.kpis import DEFAULT_LIMITS, EDGES_OF_LIMIT, KPIS, Kpi, definition
+from kpistream.core.own_kpis import FORMS
 
 _HEAD = """# KPIs
 
@@ -34,12 +35,21 @@ What panes keep: integers that add. A family holds one number for each member.
 | --- | --- | --- |
 """
 
+_OWN = """## Own KPIs
+
+Settings add KPIs of their own, without code: a name under `kpis`, with one of these forms. Step by step:
+[own KPIs](../how-to/own-kpis.md).
+
+| form | value |
+| --- | --- |
+"""
+
 _BETTER = {"higher": "higher is better", "lower": "lower is better", "band": "neither too low nor too high"}
 
 
 def kpis_page() -> str:
     """The text of `docs/reference/kpis.md`."""
-    parts = [_HEAD, _overview(), *(_kpi(kpi) for kpi in KPIS), _limits(), _measures()]
+    parts = [_HEAD, _overview(), *(_kpi(kpi) for kpi in KPIS), _limits(), _measures(), _own()]
     return "\n".join(parts)
 
 
@@ -71,6 +81,10 @@ def _limits() -> str:
         for limit, edges in EDGES_OF_LIMIT.items()
     ]
     return _LIMITS + "\n".join(rows) + "\n"
+
+
+def _own() -> str:
+    return _OWN + "\n".join(f"| `{form}` | {words} |" for form, words in FORMS.items()) + "\n"
 
 
 def _measures() -> str:

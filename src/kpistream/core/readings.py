@@ -12,8 +12,9 @@ from typing import Final, Generic, NamedTuple, TypeVar
 import msgspec
 
 from kpistream.core.alerts import State
-from kpistream.core.kpis import DEFAULT_LIMITS, Family, Limits, Value, evaluate_all
+from kpistream.core.kpis import DEFAULT_LIMITS, Family, Limits, Value, evaluate_all, evaluate_own
 from kpistream.core.measures import named
+from kpistream.core.own_kpis import NO_OWN_KPIS, OwnKpis
 from kpistream.core.targets import Direction, Judgement, Target, Why
 from kpistream.core.windows import Window
 
@@ -43,6 +44,17 @@ class TargetReading(msgspec.Struct, frozen=True):
     """Where the bound comes from, when it is not the target's own as it is: `tier new, week 3 of the ramp (60 %)`."""
 
 
+class OwnValue(msgspec.Struct, frozen=True):
+    """The number of a KPI of the settings, with what shows it."""
+
+    value: float | int | None
+    numerator: int
+    denominator: int | None
+    """Of one by the hour: the working time, ms."""
+    form: str
+    unit: str
+
+
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """The numbers of one scope over one window, as they were known at `as_of_ms`."""
 
@@ -61,6 +73,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     kpis_by_member: dict[str, Family]
     """KPIs with one value for each currency or scale."""
     targets: dict[str, TargetReading]
+    own: dict[str, OwnValue] = {}
+    """KPIs that the settings define; with one value for each currency under `name/EUR`."""
     team: str | None = None
     display_name: str | None = None
 
@@ -81,6 +95,19 @@ class Shown(NamedTuple):
     window: Window
     as_of_ms: int
     provisional: bool = False
+    own: OwnKpis = NO_OWN_KPIS
+
+
+def own_values(own: OwnKpis, tally: Mapping[int, int], limits: Limits) -> dict[str, OwnValue]:
+    """The values of own KPIs over a tally, by name."""
+    found = evaluate_own(own, tally, limits)
+    out: dict[str, OwnValue] = {}
+    for kpi in own.kpis:
+        members = found.by_member[kpi.name] if kpi.per else {"": found.kpis[kpi.name]}
+        for member, value in members.items():
+            name = f"{kpi.name}/{member}" if member else kpi.name
+            out[name] = OwnValue(value.value, value.numerator, value.denominator, kpi.form, kpi.unit)
+    return out
 
 
 def read(
@@ -104,6 +131,7 @@ def read(
         kpis=values.kpis,
         kpis_by_member=values.by_member,
         targets=dict(targets or {}),
+        own=own_values(shown.own, tally, limits) if shown.own.kpis else {},
         team=about.team,
         display_name=about.display_name,
     )

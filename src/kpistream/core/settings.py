@@ -1,4 +1,4 @@
-"""Settings: the roster, the targets and the schedules out of YAML text, with every fault at once.
+"""Settings: the roster, the KPIs, the targets and the schedules out of YAML text, with every fault at once.
 
 A pure function over text: who reads the files is not this module's business. Each fault is
 `file:line key: fact`. A date is the start of its business day in the tenant's zone, and `to` is the first
@@ -8,8 +8,10 @@ moment that no longer counts, so that one person's `to` is the next one's `from`
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from kpistream.core.kpis import DEFAULT_LIMITS, EDGES_OF_LIMIT, Limits
+from kpistream.core.kpi_settings import read_kpis
+from kpistream.core.kpis import DEFAULT_LIMITS, EDGES_OF_LIMIT, Kpi, Limits
 from kpistream.core.notify_settings import read_notify
+from kpistream.core.own_kpis import NO_OWN_KPIS, OwnKpis
 from kpistream.core.receivers import Notify
 from kpistream.core.roster import (
     ALWAYS,
@@ -41,6 +43,8 @@ class Settings(NamedTuple):
     targets: tuple[Target, ...] = ()
     schedules: Schedules = Schedules()
     notify: Notify = Notify()
+    own: OwnKpis = NO_OWN_KPIS
+    """KPIs beside those of the catalogue."""
 
 
 def read_settings(files: Mapping[str, str], texts: ParsedTexts | None = None) -> Settings:
@@ -67,17 +71,21 @@ def read_settings(files: Mapping[str, str], texts: ParsedTexts | None = None) ->
     for _, section in opened:
         _tenants(section, zone, tenants)
     roster = Roster(tenants, zone)
+    kpis: dict[str, Kpi] = {}
+    for _, section in opened:
+        read_kpis(section, kpis)
+    own = OwnKpis(tuple(kpis.values())) if kpis else NO_OWN_KPIS
     targets: dict[str, Target] = {}
     for _, section in opened:
-        read_targets(section, roster, targets)
+        read_targets(section, roster, own, targets)
     schedules = read_schedules([section for _, section in opened], roster, tables, facts)
-    notify = read_notify([section for _, section in opened], roster, targets)
+    notify = read_notify([section for _, section in opened], roster, targets, own)
     for _, section in opened:
         section.finish()
     facts += [fact for faults, _ in opened for fact in faults.facts]
     if facts:
         raise ConfigError(facts)
-    return Settings(roster, tuple(targets.values()), schedules, notify)
+    return Settings(roster, tuple(targets.values()), schedules, notify, own)
 
 
 def _agent_id(text: str) -> str:

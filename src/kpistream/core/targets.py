@@ -92,6 +92,13 @@ class Target(msgspec.Struct, frozen=True):
     seasons: tuple[Season, ...] = ()
     split: Split | None = None
     """What each agent carries of a team's count; nothing is judged by it."""
+    own: Kpi | None = None
+    """The KPI, when it is one of the settings and not of the catalogue."""
+
+    @property
+    def defined(self) -> Kpi:
+        """What the KPI's name means."""
+        return self.own or BY_NAME[self.kpi]
 
 
 class Verdict(StrEnum):
@@ -190,7 +197,7 @@ def exact(kpi: Kpi, value: Value) -> Fraction | None:
 
 def measured(target: Target, tally: Mapping[int, int], limits: Limits = DEFAULT_LIMITS) -> Value:
     """The value of the target's KPI over a tally, for its member where there is one for each."""
-    kpi = BY_NAME[target.kpi]
+    kpi = target.defined
     found = evaluate(kpi, tally, limits)
     if not isinstance(found, dict):
         return found
@@ -201,7 +208,7 @@ def measured(target: Target, tally: Mapping[int, int], limits: Limits = DEFAULT_
 
 def paced(target: Target) -> bool:
     """True for a target on a count that is judged on evidence: against what the time at work lets expect by now."""
-    return target.level is not None and BY_NAME[target.kpi].denominator is None
+    return target.level is not None and target.defined.denominator is None
 
 
 def judge(
@@ -216,7 +223,7 @@ def judge(
     `due`: what a count is held against, None without a schedule. `against`: evidence found in the window's panes, where
     somebody has gone through them; else it is that of the tally.
     """
-    kpi, value = BY_NAME[target.kpi], measured(target, tally, limits)
+    kpi, value = target.defined, measured(target, tally, limits)
     if paced(target):
         return _judge_pace(target, value, due)
     seen = exact(kpi, value)

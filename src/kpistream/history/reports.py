@@ -5,15 +5,18 @@ the sums of its whole row. A span is a union of panes; a bound inside a pane is 
 cannot say which part of a pane's sum lies before it.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from kpistream.core import measures as m
-from kpistream.core.kpis import DEFAULT_LIMITS, KPIS, Family, Limits, Value, evaluate_all
+from kpistream.core.kpis import DEFAULT_LIMITS, KPIS, Family, Limits, Value, evaluate_all, evaluate_own
 from kpistream.core.measures import Tally, total
-from kpistream.core.windows import DEFAULT_PANE_MS, zone_of_name
+from kpistream.core.own_kpis import NO_OWN_KPIS, OwnKpis
+from kpistream.core.schedules import Schedules
+from kpistream.core.spans import length_ms
+from kpistream.core.windows import DEFAULT_PANE_MS, day_start_ms, zone_of_name
 from kpistream.errors import ConfigError
 from kpistream.history import queries
 from kpistream.history.queries import GROUPS, Span
@@ -23,6 +26,14 @@ WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Satu
 _AGENT: Final = "agent:"
 Group = str | int | None
 Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What the settings add to the catalogue, and the schedules that KPIs by the hour are over."""
+
+    kpis: OwnKpis = NO_OWN_KPIS
+    schedules: Schedules = field(default_factory=Schedules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +48,7 @@ class Question:
     by: str | None = None
     """One of `queries.GROUPS`, or None for one row an agent. `hour` is the hour of the day, 0 to 23."""
     limits: Limits = DEFAULT_LIMITS
+    own: Own = Own()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +101,8 @@ def report_agents(
         for each in found
         if each.scope.startswith(_AGENT) and each.tally
     ]
+    if question.own.kpis.by_the_hour and extent is not None:
+        rows = [_at_work(row, question, extent) for row in rows]
     rows.sort(key=lambda row: (row.tenant, row.agent_id, row.group is not None, row.group))
     return Report(
         question,
@@ -98,6 +112,32 @@ def report_agents(
         total(each.tally for each in found if not each.scope.startswith(_AGENT)),
         queries.distinct_calls_without_agent(store, span),
     )
+
+
+def _at_work(row: AgentRow, question: Question, extent: queries.Extent) -> AgentRow:
+    """The row with the agent's working time beside its sums, where a schedule knows it: of all, or of one day.
+
+    Up to the end of what history holds: nobody is behind because the day goes on.
+    """
+    if question.by not in (None, "day") or row.tenant not in question.own.schedules.tenants:
+        return row
+    from_ms = extent.from_ms if question.from_ms is None else question.from_ms
+    to_ms = extent.to_ms if question.to_ms is None else min(question.to_ms, extent.to_ms)
+    if question.by == "day":
+        day = date.fromisoformat(str(row.group))
+        from_ms = max(from_ms, day_start_ms(day, question.zone))
+        to_ms = min(to_ms, day_start_ms(day + timedelta(days=1), question.zone))
+    spans = question.own.schedules.working_spans(row.tenant, row.agent_id, from_ms, to_ms)
+    worked_ms = length_ms(spans)
+    return replace(row, tally={**row.tally, m.SCHEDULED_MS: worked_ms}) if worked_ms else row
+
+
+def together(rows: Sequence[AgentRow]) -> Tally:
+    """The sums of all rows; without working time when it is not known of every one of them."""
+    out = total(row.tally for row in rows)
+    if any(m.SCHEDULED_MS not in row.tally for row in rows):
+        out.pop(m.SCHEDULED_MS, None)
+    return out
 
 
 def _check(question: Question, pane_ms: int) -> None:
@@ -140,7 +180,7 @@ def report_json(report: Report) -> Json:
         "to": None if report.to_ms is None else instant(report.to_ms, question.zone),
         "zone": question.zone,
         "rows": [row_json(row, question) for row in report.rows],
-        "unassigned": sums_json(report.unassigned, report.unassigned_call_ids, question.limits),
+        "unassigned": sums_json(report.unassigned, report.unassigned_call_ids, question),
     }
 
 
@@ -151,10 +191,10 @@ def row_json(row: AgentRow, question: Question) -> Json:
         head["name"] = row.name
     if question.by is not None:
         head[question.by] = group_label(question.by, row.group)
-    return head | sums_json(row.tally, row.distinct_call_ids, question.limits)
+    return head | sums_json(row.tally, row.distinct_call_ids, question)
 
 
-def sums_json(tally: Tally, distinct_call_ids: int, limits: Limits) -> Json:
+def sums_json(tally: Tally, distinct_call_ids: int, question: Question) -> Json:
     """Measures under their own names, families by member, `revenue` by currency, then each KPI.
 
     A KPI that is nothing but a measure of the same name is that integer.
@@ -164,9 +204,10 @@ def sums_json(tally: Tally, distinct_call_ids: int, limits: Limits) -> Json:
     out |= {each.name: families.get(each.name, {}) for each in m.FAMILIES}
     out["revenue"] = out.pop("won_minor")
     out["distinct_call_ids"] = distinct_call_ids
-    found = evaluate_all(tally, limits)
-    values: dict[str, Value | Family] = {**found.kpis, **found.by_member}
-    return out | {kpi.name: _value_json(values[kpi.name]) for kpi in KPIS if kpi.name not in out}
+    found, own = evaluate_all(tally, question.limits), evaluate_own(question.own.kpis, tally, question.limits)
+    values: dict[str, Value | Family] = {**found.kpis, **found.by_member, **own.kpis, **own.by_member}
+    kpis = (*KPIS, *question.own.kpis.kpis)
+    return out | {kpi.name: _value_json(values[kpi.name]) for kpi in kpis if kpi.name not in out}
 
 
 def _value_json(value: Value | Family) -> Json:

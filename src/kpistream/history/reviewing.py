@@ -16,12 +16,13 @@ from kpistream.core.pace import pace
 from kpistream.core.periods import Period, periods
 from kpistream.core.readings import About
 from kpistream.core.resolution import Held, deciding_ms, in_force, resolve
-from kpistream.core.results import GONE, Result, asks_for_plan, close, close_again, corrected, result, same
+from kpistream.core.results import GONE, Result, asks_for_plan, beside_told, close, close_again, corrected, result, same
 from kpistream.core.roster import Roster, Tenant
 from kpistream.core.schedules import Basis, Plan
 from kpistream.core.settings import Settings
 from kpistream.core.targets import TENANT_SCOPE, Due, Judgement, Target, covers, judge, measured, paced, team_scope
 from kpistream.core.windows import CALENDAR_WINDOWS, LIVE_WINDOWS, Window, window_at
+from kpistream.core.working_time import by_the_hour, with_working_time
 from kpistream.history import queries
 from kpistream.history.queries import Heard, Span
 from kpistream.history.store import Store
@@ -117,7 +118,7 @@ class Reviewing:
             plan = self._plan(about, target.window, window) if asks_for_plan(target, tally) else None
             judgement = close(target, tally, limits, plan)
             return None if judgement is None else result(held, judgement, about, window, now_ms)
-        value = measured(target, tally, limits)
+        value = measured(target, beside_told(target, known, tally), limits)
         if target.kpi != known.kpi or (value.numerator, value.denominator) == (known.numerator, known.denominator):
             return None
         found = corrected(known, close_again(target, known, tally, limits), now_ms)
@@ -169,6 +170,9 @@ class Reviewing:
     def _to_date(self, target: Target, seat: Seat, window: Window, at_ms: int) -> Judgement:
         """`at_ms`: the end of what was heard of anybody. A silent source lets nobody fall behind."""
         limits = self.settings.roster.tenant(seat.about.tenant).limits
+        if by_the_hour(target.defined):
+            plan = self._plan(seat.about, target.window, window)
+            return judge(target, with_working_time(seat.tally, plan, at_ms), limits)
         if not paced(target):
             return judge(target, seat.tally, limits)
         plan, due = self._plan(seat.about, target.window, window), None

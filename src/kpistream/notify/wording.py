@@ -208,6 +208,10 @@ def value(found: Explanation, language: Language) -> str:
         return language._("{value} ({numerator} of {denominator})").format(
             value=text, numerator=language.number(found.numerator), denominator=language.number(found.denominator)
         )
+    if found.worked_ms is not None:
+        return language._("{value} ({numerator} in {time} at work)").format(
+            value=text, numerator=language.number(found.numerator), time=language.duration(found.worked_ms)
+        )
     return language._("{value} (of {denominator} cases)").format(
         value=text, denominator=language.number(found.denominator)
     )

@@ -4,7 +4,7 @@ No I/O here: the tickers hand in windows and publish what comes out.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Final
 
@@ -40,6 +40,7 @@ from kpistream.core.targets import (
     paced,
 )
 from kpistream.core.windows import LIVE_WINDOWS, RunningWindow
+from kpistream.core.working_time import by_the_hour, with_working_time
 from kpistream.stream.in_force import InForce
 from kpistream.stream.live import LiveWindows, Slot
 from kpistream.stream.rota import Rota
@@ -180,6 +181,7 @@ class Bench:
             if targets and self._rota.knows(about):
                 self._again_ms.pop(slot, None)
                 self._again_ms[slot] = now_ms
+            tally = self._tally(about, name, running, now_ms)
             standing: dict[str, TargetReading] = {}
             for held in targets:
                 target = held.target
@@ -193,14 +195,18 @@ class Bench:
                 if alert.state in _HOLDING:
                     self.holding.add(slot)
                 standing[target.name] = target_reading(target, alert.state, judgement, held.bound_from)
-            shown = Shown(name, running.window, now_ms, provisional=complete_from_ms is None or short)
-            readings.append(read(about, shown, running.tally, standing, self._limits(about)))
+            shown = Shown(
+                name, running.window, now_ms, provisional=complete_from_ms is None or short, own=self._settings.own
+            )
+            readings.append(read(about, shown, tally, standing, self._limits(about)))
         return readings, transitions
 
     def _judge(self, target: Target, about: About, running: RunningWindow, now_ms: int) -> Judgement:
         if self._rota.duty(about, now_ms).suspends:
             return OFF_SHIFT
         limits = self._limits(about)
+        if by_the_hour(target.defined):
+            return judge(target, self._tally(about, target.window, running, now_ms), limits)
         if not paced(target):
             against = None
             if weighed_in_panes(target):
@@ -209,6 +215,12 @@ class Bench:
         if self._rota.silent(about.tenant):
             return SOURCE_SILENT
         return judge(target, running.tally, limits, self._rota.due(target, about, running.window, now_ms))
+
+    def _tally(self, about: About, window_name: str, running: RunningWindow, now_ms: int) -> Mapping[int, int]:
+        """The sums of a window, with the working time beside them where a KPI asks for it."""
+        if not self._settings.own.by_the_hour:
+            return running.tally
+        return with_working_time(running.tally, self._rota.plan(about, window_name, running.window), now_ms)
 
     def _limits(self, about: About) -> Limits:
         return self._settings.roster.tenant(about.tenant).limits

@@ -121,9 +121,10 @@ class TickerPorts:
                 gauge, labels = self.metrics.agent_kpi, (reading.tenant, name)
             else:
                 continue
-            for kpi, value in reading.kpis.items():
-                number = float("nan") if value.value is None else value.value
-                gauge.labels(*labels, kpi, reading.window).set(number)
+            shown = {name: value.value for name, value in reading.kpis.items()}
+            shown |= {name: value.value for name, value in reading.own.items()}
+            for kpi, number in shown.items():
+                gauge.labels(*labels, kpi, reading.window).set(float("nan") if number is None else number)
 
     def _within_cap(self, agent: str, active: bool) -> bool:
         if active and agent not in self._agents and len(self._agents) < self.agent_cap:

@@ -7,7 +7,18 @@ from typing import Final
 
 from kpistream.core.alerts import Transition
 from kpistream.core.readings import Pacer, Reading
-from kpistream.watching.figures import COLUMNS, INBOUND, Mark, alert_words, cell, clock, name_of, state_words, words
+from kpistream.watching.figures import (
+    COLUMNS,
+    INBOUND,
+    Mark,
+    alert_words,
+    cell,
+    clock,
+    name_of,
+    own_figures,
+    state_words,
+    words,
+)
 from kpistream.watching.view import View
 
 INTERVAL_MS: Final = 30_000
@@ -48,6 +59,7 @@ def reading_line(reading: Reading, zone: str) -> str:
             continue
         mark = f" {shown.mark.value}" if shown.mark in (Mark.MET, Mark.MISSED) else ""
         parts.append(f"{column.title} {shown.lines[0]}{mark}")
+    parts += [f"{name} {figure}" for name, figure in own_figures(reading).items()]
     team = f" ({reading.team})" if reading.team and not reading.scope.startswith("team:") else ""
     provisional = " provisional" if reading.provisional else ""
     at = clock(reading.as_of_ms, zone)
