@@ -20,7 +20,9 @@ from rich.table import Table
 from kpistream import service
 from kpistream.accepting import accept_topics
 from kpistream.config import Config
-from kpistream.core.kpis import KPIS, definition
+from kpistream.core.kpis import KPIS, Kpi, definition
+from kpistream.core.own_kpis import OwnKpis
+from kpistream.core.own_measures import measure_words
 from kpistream.core.roster import Roster
 from kpistream.core.settings import Settings
 from kpistream.core.validation import validate_lines
@@ -171,7 +173,7 @@ def report_command(*, store: str | None, settings: str | None, form: str | None,
         live = settings_asked_with(history, settings, config)
         roster = live.roster
         limits = roster.tenant(options["tenant"] or "default").limits
-        own = Own(live.own, live.schedules)
+        own = Own(live.own.out_of_panes, live.schedules)
         question = Question(from_ms, to_ms, zone, options["tenant"], options["by"], limits, own)
         found = report_agents(history, question, _names(roster))
     if form is None and options["tenant"] is not None and not found.rows:
@@ -217,15 +219,22 @@ def kpis_command(settings: str | None, as_json: bool) -> None:
                 "definition": definition(kpi),
                 "source": kpi.source,
             }
-            | ({"form": kpi.form} if kpi.form else {})
+            | ({"form": kpi.form, "measures": _own_words(kpi, own)} if kpi.form else {})
             for kpi in kpis
         ]
         click.echo(json.dumps(rows, indent=2))
         return
     table = Table("KPI", "unit", "better", "definition", box=None, pad_edge=False, leading=1)
     for kpi in kpis:
-        table.add_row(kpi.name, kpi.unit, kpi.better, f"{kpi.words}\n= {definition(kpi)}")
+        lines = [kpi.words, f"= {definition(kpi)}", *(f"{name}: {said}" for name, said in _own_words(kpi, own).items())]
+        table.add_row(kpi.name, kpi.unit, kpi.better, "\n".join(lines))
     _print(table, 100)
+
+
+def _own_words(kpi: Kpi, own: OwnKpis) -> dict[str, str]:
+    """What the own measures of a KPI count, by name."""
+    names = dict(kpi.numbers)
+    return {each.name: measure_words(each) for each in own.measures if each.name in names}
 
 
 def _print(table: Table, width: int) -> None:

@@ -23,6 +23,22 @@ class SettingsMetrics:
         )
 
 
+class OwnMetrics:
+    """What a worker shows of measures that settings define."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.partial = Gauge(
+            "kpistream_own_measures_partial_partitions",
+            "Partitions whose own measures do not reach back to where live windows do.",
+            registry=registry,
+        )
+        self.failures = Counter(
+            "kpistream_own_measures_refill_failures_total",
+            "Failures to read the log again for own measures.",
+            registry=registry,
+        )
+
+
 class WorkerMetrics:
     """What a worker shows."""
 
@@ -66,7 +82,7 @@ class WorkerMetrics:
         )
         self.alerts_firing = gauge("kpistream_alerts_firing", "Alerts that fire now.", ["tenant"])
         self.tick_seconds = histogram("kpistream_tick_seconds", "One pass of the ticker.")
-        self.settings = SettingsMetrics(registry)
+        self.settings, self.own = SettingsMetrics(registry), OwnMetrics(registry)
 
 
 class NotifyMetrics:

@@ -17,6 +17,7 @@ from kpistream.core.backtest import Told, agents_told, teams_told
 from kpistream.core.kpis import Kpi
 from kpistream.core.linting import Finding, lint_targets
 from kpistream.core.linting_floor import lint_floor
+from kpistream.core.own_kpis import counted
 from kpistream.core.provenance import provenances
 from kpistream.core.roster import Roster
 from kpistream.core.settings import Settings
@@ -92,6 +93,7 @@ def suggest_command(
 ) -> int:
     """`kpistream targets suggest`: 1 when history holds no day of it."""
     live = settings_of(settings)
+    _check_history(_check_kpi(kpi, live))
     if fault := member_fault(_check_kpi(kpi, live), member):
         raise click.UsageError(f"--member {fault}")
     whose = tenant_of(live.roster, tenant)
@@ -123,6 +125,9 @@ def backtest_command(
         raise click.UsageError("--to must be after --from")
     span = Span(from_ms, to_ms)
     asked = [each for each in live.targets if target in (None, each.name)]
+    if target is not None:
+        _check_history(asked[0].defined)
+    asked = [each for each in asked if not counted(each.defined)]
     with open_store(service.load_config(store=options["store"]).store) as store:
         told = list(_told(store, live, asked, span))
     if options["as_json"]:
@@ -165,6 +170,12 @@ def _check_kpi(name: str, live: Settings) -> Kpi:
     if kpi is None:
         raise click.UsageError(f'"{name}" is no KPI{near(name, live.own.names)}')
     return kpi
+
+
+def _check_history(kpi: Kpi) -> None:
+    """Raises UsageError for a KPI whose sums are in no pane of the past."""
+    if counted(kpi):
+        raise click.UsageError(f"{kpi.name} has own measures, which panes of the past do not have")
 
 
 def _at_ms(text: str | None, zone: str) -> int:

@@ -255,6 +255,7 @@ def test_the_command_lists_own_kpis_behind_the_catalogue(tmp_path: Path) -> None
         "definition": "talk_bin[120 s to 600 s] / connected",
         "source": "settings",
         "form": "band",
+        "measures": {},
     }
     assert "= talk_bin[120 s to 600 s] / connected" in run("kpis", "--settings", str(tmp_path)).out
     assert run("check", str(tmp_path)).out == "fit: 0 tenants, 0 people, 0 targets, 1 own KPIs\n"

@@ -41,7 +41,15 @@ def done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Done]:
 
 
 def test_every_step_does_what_the_page_says(done: list[Done]) -> None:
-    assert [each.command.split()[0] for each in done] == ["check", "check", "try", "report", "check", "targets"]
+    assert [each.command.split()[0] for each in done] == [
+        "check",
+        "check",
+        "try",
+        "report",
+        "check",
+        "targets",
+        "check",
+    ]
     for each in done:
         assert each.ran.code == (1 if "typo" in each.command else 0), each
         assert not each.shown or each.ran.out == each.shown

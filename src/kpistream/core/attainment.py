@@ -15,6 +15,7 @@ from kpistream.core.bound_words import bound_words, decimal
 from kpistream.core.catalogue import Kpi
 from kpistream.core.days import Day
 from kpistream.core.linting import Check, Finding, named
+from kpistream.core.own_kpis import counted
 from kpistream.core.pace import Proration, pace, proration
 from kpistream.core.provenance import scope_window, team_of_scope
 from kpistream.core.resolution import Held, deciding_ms, in_force, resolve
@@ -65,8 +66,8 @@ class Past:
         """The bound of today, or of the day on which the target begins."""
         kpi, at_ms = target.defined, max(self._at_ms, target.from_ms)
         team = team_of_scope(self._settings.roster, day.tenant, day.scope, self._at_ms)
-        if kpi.denominator is None and target.window != BUSINESS_DAY:
-            return None  # a count of an hour is not one of a day
+        if counted(kpi) or (kpi.denominator is None and target.window != BUSINESS_DAY):
+            return None  # own measures are in no pane; a count of an hour is not one of a day
         if not covers(target, day.tenant, day.scope, team):
             return None
         window = scope_window(self._settings.roster, day.tenant, day.scope, target.window, at_ms)

@@ -5,6 +5,7 @@ share is known to be one only where every case above the line is known to be one
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -13,6 +14,7 @@ from kpistream.core.catalogue import BY_NAME, Better, Cases, Kpi
 from kpistream.core.event_predicates import COUNTED, Predicate, all_apart, part_of
 from kpistream.core.kpis import Term, parse
 from kpistream.core.own_kpis import BAND, FORMS, MEAN, PER_HOUR, RATIO, SCHEDULED_TIME, SUM
+from kpistream.core.own_measures import OwnMeasure
 from kpistream.core.settings_values import duration_ms, label
 from kpistream.core.yaml_nodes import Section, near
 
@@ -23,6 +25,7 @@ _COUNTS: Final = ("calls", "deals", "surveys", _MIXED)
 _HOUR_MS: Final = 3_600_000
 _FAMILIES: Final = {family.name: family for family in m.FAMILIES}
 _PER_CURRENCY: Final = "won_minor"
+Measures = Mapping[str, OwnMeasure]
 _TAKEN: Final = {*BY_NAME, *m.BY_NAME, *_FAMILIES, SCHEDULED_TIME, "distinct_call_ids"}
 
 
@@ -35,6 +38,8 @@ class Counted(NamedTuple):
     predicates: tuple[Predicate, ...] = ()
     """Of what is added, where every term counts cases and it is known which; else empty."""
     per: str = ""
+    numbers: tuple[tuple[str, int], ...] = ()
+    """Of the own measures among them."""
 
     @property
     def cases(self) -> bool:
@@ -62,7 +67,7 @@ def name_of_kpi(text: str) -> str:
     return text
 
 
-def read_kpis(section: Section, kpis: dict[str, Kpi]) -> None:
+def read_kpis(section: Section, measures: Measures, kpis: dict[str, Kpi]) -> None:
     """Add the KPIs of a file to `kpis`; faults go to the section's."""
     node = section.node("kpis")
     if node is None:
@@ -78,13 +83,16 @@ def read_kpis(section: Section, kpis: dict[str, Kpi]) -> None:
             section.faults.add(child.where, str(error))
         if name in kpis:
             inner.fault(f'there is a KPI "{name}" already')
-        kpi = _kpi(name, inner)
+        kpi = _kpi(name, inner, measures)
         inner.finish()
-        if kpi is not None:
-            kpis[name] = kpi
+        if kpi is None:
+            continue
+        if name in measures and (kpi.form, kpi.numerator) != (SUM, name):
+            inner.fault(f'"{name}" is a measure, a KPI of that name is its sum')
+        kpis[name] = kpi
 
 
-def _kpi(name: str, section: Section) -> Kpi | None:
+def _kpi(name: str, section: Section, measures: Measures) -> Kpi | None:
     given = [form for form in FORMS if form in section]
     unit, source = section.read("unit", label), section.read("source", label)
     for key in ("better", "description"):
@@ -98,7 +106,7 @@ def _kpi(name: str, section: Section) -> Kpi | None:
         section.fault(f"needs one of {', '.join(FORMS)}" + (f", not {len(given)} of them" if given else ""))
         return None
     try:
-        made = _FORMS[given[0]](section, unit)
+        made = _FORMS[given[0]](section, unit, measures)
     except ValueError as error:
         section.fault(str(error), given[0])
         return None
@@ -110,21 +118,23 @@ def _kpi(name: str, section: Section) -> Kpi | None:
 _BLANK: Final = Kpi("", "", None, "", Better.HIGHER, "", "")
 
 
-def _sum(section: Section, unit: str | None) -> Kpi | None:
-    found = _counted(_text(section, SUM))
+def _sum(section: Section, unit: str | None, measures: Measures) -> Kpi | None:
+    found = _counted(_text(section, SUM), measures)
     shown = unit or found.unit
-    return replace(_BLANK, numerator=found.text, unit=shown, per=found.per, no_evidence=found.chance)
+    return replace(
+        _BLANK, numerator=found.text, unit=shown, per=found.per, numbers=found.numbers, no_evidence=found.chance
+    )
 
 
-def _ratio(section: Section, unit: str | None) -> Kpi | None:
-    above, below = _fraction(_text(section, RATIO))
+def _ratio(section: Section, unit: str | None, measures: Measures) -> Kpi | None:
+    above, below = _fraction(_text(section, RATIO), measures)
     if above.cases and below.cases:
         shown = unit or "share"
     elif unit is None and not above.per:
         raise ValueError(f"has {above.unit} over {below.unit}: say the unit, or write it as a mean")
     else:
         shown = unit or above.unit
-    kpi = replace(_BLANK, numerator=above.text, denominator=below.text, unit=shown, per=above.per)
+    kpi = _quotient(above, below, shown)
     if shown != "share":
         return replace(kpi, no_evidence="is no share: evidence is weighed by cases")
     single = len(above.terms) == len(below.terms) == 1 and above.predicates and below.predicates
@@ -134,19 +144,24 @@ def _ratio(section: Section, unit: str | None) -> Kpi | None:
     return replace(kpi, no_evidence=why)
 
 
-def _mean(section: Section, unit: str | None) -> Kpi | None:
-    above, below = _fraction(_text(section, MEAN))
+def _mean(section: Section, unit: str | None, measures: Measures) -> Kpi | None:
+    above, below = _fraction(_text(section, MEAN), measures)
     if above.cases:
         raise ValueError(f"{above.text} counts {above.unit}, a mean has sizes above the line: write it as a ratio")
     if not below.cases:
         raise ValueError(f"{below.text} adds {below.unit}, a mean has a number of cases below the line")
     why = "is judged by its number only: the squares of its values are not kept"
-    shown = unit or above.unit
-    return replace(_BLANK, numerator=above.text, denominator=below.text, unit=shown, per=above.per, no_evidence=why)
+    kpi = replace(_quotient(above, below, unit or above.unit), no_evidence=why)
+    return replace(kpi, unit=unit or "points", over=1000) if above.unit == "milli-points" else kpi
 
 
-def _per_hour(section: Section, unit: str | None) -> Kpi | None:
-    found = _counted(_text(section, PER_HOUR))
+def _quotient(above: Counted, below: Counted, unit: str) -> Kpi:
+    numbers = tuple(dict.fromkeys((*above.numbers, *below.numbers)))
+    return replace(_BLANK, numerator=above.text, denominator=below.text, unit=unit, per=above.per, numbers=numbers)
+
+
+def _per_hour(section: Section, unit: str | None, measures: Measures) -> Kpi | None:
+    found = _counted(_text(section, PER_HOUR), measures)
     if found.per:
         raise ValueError(f"{found.text} has one value for each {found.per}, which cannot be had by the hour")
     return replace(
@@ -155,12 +170,12 @@ def _per_hour(section: Section, unit: str | None) -> Kpi | None:
         denominator=SCHEDULED_TIME,
         unit=unit or f"{found.unit} per hour",
         times=_HOUR_MS,
-        numbers=((SCHEDULED_TIME, m.SCHEDULED_MS),),
+        numbers=(*found.numbers, (SCHEDULED_TIME, m.SCHEDULED_MS)),
         no_evidence="is judged by its number only: a sum is held against the time at work, with false_alarms",
     )
 
 
-def _band(section: Section, unit: str | None) -> Kpi | None:
+def _band(section: Section, unit: str | None, measures: Measures) -> Kpi | None:
     node = section.node(BAND)
     assert node is not None
     inner = Section(node, section.faults)
@@ -200,11 +215,11 @@ def _text(section: Section, key: str) -> str:
     return " ".join(text.split())
 
 
-def _fraction(text: str) -> tuple[Counted, Counted]:
+def _fraction(text: str, measures: Measures) -> tuple[Counted, Counted]:
     above, slash, below = text.partition(" / ")
     if not slash or "/" in below:
         raise ValueError(f'"{text}" must be one sum over another, such as voicemails / outbound_calls')
-    numerator, denominator = _counted(_bare(above)), _counted(_bare(below))
+    numerator, denominator = _counted(_bare(above), measures), _counted(_bare(below), measures)
     if denominator.per:
         raise ValueError(f"{denominator.text} has one value for each {denominator.per}, which cannot be divided by")
     return numerator, denominator
@@ -214,20 +229,32 @@ def _bare(text: str) -> str:
     return text[1:-1] if text.startswith("(") and text.endswith(")") else text
 
 
-def _counted(text: str) -> Counted:
+def _counted(text: str, measures: Measures) -> Counted:
     """What a formula adds up. Raises ValueError with what is wrong with it."""
+    names = [*m.BY_NAME, _PER_CURRENCY, *measures]
     for word in re.findall(r"[^\s+-]+", text):
-        if word not in m.BY_NAME and word != _PER_CURRENCY:
-            raise ValueError(f'"{word}" is no measure{near(word, [*m.BY_NAME, _PER_CURRENCY])}')
-    terms = parse(text)
+        if word not in names:
+            raise ValueError(f'"{word}" is no measure{near(word, names)}')
+    terms = parse(text, tuple(measures))
     if any(term.name == _PER_CURRENCY for term in terms):
         if len(terms) > 1:
             raise ValueError(f"{_PER_CURRENCY} has one value for each currency and stands alone")
         return Counted(text, "minor units", terms, per="currency")
-    units = list(dict.fromkeys(m.BY_NAME[term.name].unit for term in terms))
+    units = list(dict.fromkeys(_unit(term.name, measures) for term in terms))
     if len(units) > 1 and not all(unit in _COUNTS for unit in units):
         raise ValueError(f'"{text}" adds {" and ".join(units)}')
-    known = [COUNTED[term.name] for term in terms if term.name in COUNTED]
-    return Counted(
-        text, units[0] if len(units) == 1 else _MIXED, terms, tuple(known) if len(known) == len(terms) else ()
-    )
+    known = [each for term in terms if (each := _predicate(term.name, measures)) is not None]
+    numbers = tuple((term.name, measures[term.name].number) for term in terms if term.name in measures)
+    predicates = tuple(known) if len(known) == len(terms) else ()
+    return Counted(text, units[0] if len(units) == 1 else _MIXED, terms, predicates, numbers=numbers)
+
+
+def _unit(name: str, measures: Measures) -> str:
+    return measures[name].unit if name in measures else m.BY_NAME[name].unit
+
+
+def _predicate(name: str, measures: Measures) -> Predicate | None:
+    """Which events a measure counts one by one; None for a sum of sizes, and where no predicate says it."""
+    if name not in measures:
+        return COUNTED.get(name)
+    return None if measures[name].add else measures[name].predicate

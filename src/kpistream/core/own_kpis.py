@@ -12,6 +12,8 @@ from typing import Final
 import msgspec
 
 from kpistream.core.catalogue import BY_NAME, Kpi
+from kpistream.core.measures import SCHEDULED_MS
+from kpistream.core.own_measures import Counting, OwnMeasure
 
 SUM: Final = "sum"
 RATIO: Final = "ratio"
@@ -39,9 +41,11 @@ class Shape(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class OwnKpis:
-    """The KPIs that settings define, in the order of the files."""
+    """The KPIs and measures that settings define, in the order of the files."""
 
     kpis: tuple[Kpi, ...] = ()
+    measures: tuple[OwnMeasure, ...] = ()
+    """What is counted for them beside the catalogue's measures."""
 
     @cached_property
     def by_name(self) -> Mapping[str, Kpi]:
@@ -58,16 +62,31 @@ class OwnKpis:
         return BY_NAME.get(name) or self.by_name.get(name)
 
     @cached_property
+    def out_of_panes(self) -> "OwnKpis":
+        """Those that history has the sums of."""
+        return OwnKpis(tuple(kpi for kpi in self.kpis if not counted(kpi)))
+
+    @cached_property
+    def counting(self) -> Counting:
+        """The measures, ready to be asked what an event adds."""
+        return Counting(self.measures)
+
+    @cached_property
     def by_the_hour(self) -> bool:
         """True when some are over the working time, which somebody must then look up."""
         return any(kpi.form == PER_HOUR for kpi in self.kpis)
 
     @cached_property
     def _hash(self) -> int:
-        return hash(self.kpis)
+        return hash((self.kpis, self.measures))
 
     def __hash__(self) -> int:
         return self._hash  # asked for with every reading
+
+
+def counted(kpi: Kpi) -> bool:
+    """True when the KPI is made of own measures, which nobody has counted before somebody defined them."""
+    return any(number > SCHEDULED_MS for _, number in kpi.numbers)
 
 
 NO_OWN_KPIS: Final = OwnKpis()

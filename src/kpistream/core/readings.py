@@ -14,7 +14,7 @@ import msgspec
 from kpistream.core.alerts import State
 from kpistream.core.kpis import DEFAULT_LIMITS, Family, Limits, Value, evaluate_all, evaluate_own
 from kpistream.core.measures import named
-from kpistream.core.own_kpis import NO_OWN_KPIS, OwnKpis
+from kpistream.core.own_kpis import NO_OWN_KPIS, OwnKpis, counted
 from kpistream.core.targets import Direction, Judgement, Target, Why
 from kpistream.core.windows import Window
 
@@ -53,6 +53,8 @@ class OwnValue(msgspec.Struct, frozen=True):
     """Of one by the hour: the working time, ms."""
     form: str
     unit: str
+    since_ms: int | None = None
+    """It is over the panes from there on only: its measures are counted since then. None: over the whole window."""
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,17 +98,44 @@ class Shown(NamedTuple):
     as_of_ms: int
     provisional: bool = False
     own: OwnKpis = NO_OWN_KPIS
+    since: "Since | None" = None
+    """What own measures have counted, when that is not the whole window."""
 
 
-def own_values(own: OwnKpis, tally: Mapping[int, int], limits: Limits) -> dict[str, OwnValue]:
-    """The values of own KPIs over a tally, by name."""
+class OwnFrom(NamedTuple):
+    """From which pane on own measures are whole."""
+
+    from_ms: int
+    passes: bool
+    """True while what is before is still read again: it will be earlier then."""
+
+
+WHOLE: Final = OwnFrom(-1, False)
+NOTHING_YET: Final = OwnFrom(1 << 62, True)
+
+
+class Since(NamedTuple):
+    """The part of a window in which own measures are whole, and its sums."""
+
+    from_ms: int
+    tally: Mapping[int, int]
+
+
+def own_values(
+    own: OwnKpis, tally: Mapping[int, int], limits: Limits, since: Since | None = None
+) -> dict[str, OwnValue]:
+    """The values of own KPIs over a tally, by name; of those with own measures only since when they are whole."""
     found = evaluate_own(own, tally, limits)
+    later = found if since is None else evaluate_own(own, since.tally, limits)
     out: dict[str, OwnValue] = {}
     for kpi in own.kpis:
-        members = found.by_member[kpi.name] if kpi.per else {"": found.kpis[kpi.name]}
-        for member, value in members.items():
+        partial = since is not None and counted(kpi)
+        values, since_ms = (later, since.from_ms) if since is not None and partial else (found, None)
+        members = values.by_member[kpi.name] if kpi.per else {"": values.kpis[kpi.name]}
+        for member, each in members.items():
+            value = None if partial and not (since and since.tally) else each.value
             name = f"{kpi.name}/{member}" if member else kpi.name
-            out[name] = OwnValue(value.value, value.numerator, value.denominator, kpi.form, kpi.unit)
+            out[name] = OwnValue(value, each.numerator, each.denominator, kpi.form, kpi.unit, since_ms)
     return out
 
 
@@ -131,7 +160,7 @@ def read(
         kpis=values.kpis,
         kpis_by_member=values.by_member,
         targets=dict(targets or {}),
-        own=own_values(shown.own, tally, limits) if shown.own.kpis else {},
+        own=own_values(shown.own, tally, limits, shown.since) if shown.own.kpis else {},
         team=about.team,
         display_name=about.display_name,
     )

@@ -8,10 +8,12 @@ moment that no longer counts, so that one person's `to` is the next one's `from`
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from kpistream.core.kpi_settings import read_kpis
+from kpistream.core.kpi_settings import name_of_kpi, read_kpis
 from kpistream.core.kpis import DEFAULT_LIMITS, EDGES_OF_LIMIT, Kpi, Limits
+from kpistream.core.measure_settings import read_measures
 from kpistream.core.notify_settings import read_notify
 from kpistream.core.own_kpis import NO_OWN_KPIS, OwnKpis
+from kpistream.core.own_measures import OwnMeasure
 from kpistream.core.receivers import Notify
 from kpistream.core.roster import (
     ALWAYS,
@@ -71,10 +73,7 @@ def read_settings(files: Mapping[str, str], texts: ParsedTexts | None = None) ->
     for _, section in opened:
         _tenants(section, zone, tenants)
     roster = Roster(tenants, zone)
-    kpis: dict[str, Kpi] = {}
-    for _, section in opened:
-        read_kpis(section, kpis)
-    own = OwnKpis(tuple(kpis.values())) if kpis else NO_OWN_KPIS
+    own = _own([section for _, section in opened])
     targets: dict[str, Target] = {}
     for _, section in opened:
         read_targets(section, roster, own, targets)
@@ -86,6 +85,17 @@ def read_settings(files: Mapping[str, str], texts: ParsedTexts | None = None) ->
     if facts:
         raise ConfigError(facts)
     return Settings(roster, tuple(targets.values()), schedules, notify, own)
+
+
+def _own(sections: list[Section]) -> OwnKpis:
+    """The measures and the KPIs of all files; a KPI may stand before its measures."""
+    measures: dict[str, OwnMeasure] = {}
+    kpis: dict[str, Kpi] = {}
+    for section in sections:
+        read_measures(section, name_of_kpi, measures)
+    for section in sections:
+        read_kpis(section, measures, kpis)
+    return OwnKpis(tuple(kpis.values()), tuple(measures.values())) if kpis or measures else NO_OWN_KPIS
 
 
 def _agent_id(text: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from kpistream.core.kpis import Kpi, definition
+from kpistream.core.own_measures import OwnMeasure, measure_words
 from kpistream.core.patterns import Absence, Assignment
 from kpistream.core.roster import ALWAYS_FROM_MS, ALWAYS_TO_MS, Dated, Person, Tenant, at
 from kpistream.core.schedules import TenantSchedules
@@ -85,6 +86,7 @@ def changes(old: Settings, new: Settings) -> list[str]:
         if was != now:
             days = _Days.of((new if name in new.roster.tenants else old).roster.tenant(name))
             out += [f"{name}: {line}" for line in _schedules(was, now, days)]
+    out += _measures({each.name: each for each in old.own.measures}, {each.name: each for each in new.own.measures})
     out += _own({each.name: each for each in old.own.kpis}, {each.name: each for each in new.own.kpis})
     others = [name for name in Settings._fields if name not in ("roster", "targets", "schedules", "own")]
     return out + [f"{name}: changed" for name in others if getattr(old, name) != getattr(new, name)]
@@ -188,6 +190,18 @@ def _timeline(what: str, old: Iterable[Dated], new: Iterable[Dated], days: _Days
 
 
 # ---- KPIs and targets
+
+
+def _measures(old: Mapping[str, OwnMeasure], new: Mapping[str, OwnMeasure]) -> Iterator[str]:
+    for name in _differ(old, new):
+        if name not in new:
+            yield f"measure {name} is gone"
+        elif name not in old:
+            yield f"measure {name} is new: {measure_words(new[name])}"
+        elif old[name].number != new[name].number:
+            yield f"measure {name}: {measure_words(old[name])} -> {measure_words(new[name])}"
+        else:
+            yield f"measure {name}: other words"
 
 
 def _own(old: Mapping[str, Kpi], new: Mapping[str, Kpi]) -> Iterator[str]:

@@ -139,6 +139,10 @@ class Why(StrEnum):
     PANES_CLOSED = "panes-closed"
     """The window begins before the panes that are still live: the horizon is shorter than the window."""
     HISTORY_UNREACHABLE = "history-unreachable"
+    REFILLING = "refilling"
+    """The KPI's own measures are being counted for the part of the window before they were defined, or a restart."""
+    COUNTED_LATER = "counted-later"
+    """The KPI's own measures are counted from a moment in the window on: the log reaches back no further."""
     OFF_SHIFT = "off-shift"
     NOT_COVERED = "not-covered"
     """The scope has left the team, or the target has left the settings."""
@@ -172,6 +176,10 @@ CATCHING_UP: Final = Judgement(Verdict.NO_DATA, Why.CATCHING_UP)
 PANES_CLOSED: Final = Judgement(Verdict.NO_DATA, Why.PANES_CLOSED)
 """For a window of which panes are closed: a restart forgets them, and late events go to history only."""
 HISTORY_UNREACHABLE: Final = Judgement(Verdict.NO_DATA, Why.HISTORY_UNREACHABLE)
+REFILLING: Final = Judgement(Verdict.NO_DATA, Why.REFILLING)
+"""For a KPI with own measures whose window is not whole yet, which passes."""
+COUNTED_LATER: Final = Judgement(Verdict.NO_DATA, Why.COUNTED_LATER)
+"""For a KPI with own measures of which the begin of the window is lost."""
 OFF_SHIFT: Final = Judgement(Verdict.OFF_SHIFT, Why.OFF_SHIFT)
 SOURCE_SILENT: Final = Judgement(Verdict.NO_DATA, Why.SOURCE_SILENT)
 """For counts against pace while the source sends nothing: from time at work alone nothing can be concluded."""

@@ -17,7 +17,11 @@ def by_the_hour(kpi: Kpi) -> bool:
     return kpi.form == PER_HOUR
 
 
-def with_working_time(tally: Mapping[int, int], plan: Plan | None, until_ms: int) -> Mapping[int, int]:
-    """The sums with the working time before the instant beside them; as they are where none is known."""
-    worked_ms = 0 if plan is None or plan.basis is Basis.NONE else plan.working_ms(until_ms)
+def with_working_time(
+    tally: Mapping[int, int], plan: Plan | None, until_ms: int, from_ms: int | None = None
+) -> Mapping[int, int]:
+    """The sums with the working time before an instant, and from one on, beside them; as they are without any."""
+    if plan is None or plan.basis is Basis.NONE:
+        return tally
+    worked_ms = plan.working_ms(until_ms) - (0 if from_ms is None else plan.working_ms(from_ms))
     return {**tally, SCHEDULED_MS: worked_ms} if worked_ms else tally

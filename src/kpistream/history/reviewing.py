@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from kpistream.core.alerts import Look, Subject
 from kpistream.core.measures import Tally
+from kpistream.core.own_kpis import counted
 from kpistream.core.pace import pace
 from kpistream.core.periods import Period, periods
 from kpistream.core.readings import About
@@ -60,7 +61,7 @@ class Seat(NamedTuple):
 
 @dataclass(frozen=True)
 class Reviewing:
-    """Judges out of one store."""
+    """Judges out of one store. Own measures are not in it: targets on them are the workers' alone."""
 
     settings: Settings
     pane_ms: int
@@ -239,7 +240,7 @@ def _fold(out: dict[str, Tally], scope: str, tally: Tally) -> None:
 
 
 def _by_window(names: Iterable[str], targets: Iterable[Target]) -> dict[str, list[Target]]:
-    listed = list(targets)
+    listed = [target for target in targets if not counted(target.defined)]
     found = {name: [target for target in listed if target.window == name] for name in names}
     return {name: some for name, some in found.items() if some}
 

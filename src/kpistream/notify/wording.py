@@ -56,6 +56,8 @@ REASONS: Final = {
     Why.CATCHING_UP: N_("the system is catching up"),
     Why.PANES_CLOSED: N_("the window reaches further back than live data"),
     Why.HISTORY_UNREACHABLE: N_("history cannot be reached"),
+    Why.REFILLING: N_("its own measures are still being counted"),
+    Why.COUNTED_LATER: N_("its own measures are counted since a later moment"),
     Why.OFF_SHIFT: N_("off shift"),
     Why.NOT_COVERED: N_("the target does not hold here any more"),
 }

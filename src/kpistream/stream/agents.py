@@ -31,6 +31,7 @@ from kpistream.stream.alarm import Alarm
 from kpistream.stream.app import AppSettings, WorkerApp, make_app
 from kpistream.stream.decode import Decoder, Intake, slices
 from kpistream.stream.flush import Flusher, FlushPorts, FlushSettings
+from kpistream.stream.refilling import Refilling, RefillPorts
 from kpistream.stream.showing import TickerPorts, add_counts
 from kpistream.stream.sink_offsets import SinkOffsets
 from kpistream.stream.standing import Standing
@@ -111,6 +112,8 @@ class Worker:
         keep_ms = settings.partition.horizon_ms
         member = Member(settings.teams_group, settings.app.instance)
         self.teams = Teams(settings.live, tickers, settings.partition.pane_ms, keep_ms, member)
+        refill = RefillPorts(app.connection, settings.topics, clocks.now_ms, self.flusher.publish_sums, metrics)
+        self._refilling = Refilling(self.shards, settings.live, refill, app.partitions)
         self._adopting = self._adopts(settings)
         self.standing = Standing(self.shards, metrics, self._end_of, clocks.now_ms, clocks.steady_s)
         self.standing.limit_s = settings.stall_timeout_s
@@ -129,7 +132,7 @@ class Worker:
         if settings.versions is None:
             return None
         follower = Follower(settings.app.connection, settings.topics.settings, settings.versions, settings.version)
-        return Adopting(follower, self.metrics.settings, (self.ticker, self.teams))
+        return Adopting(follower, self.metrics.settings, (self._refilling, self.ticker, self.teams))
 
     def _watch(self, tickers: TickerPorts) -> None:
         """Make the pulses of everything that must go on."""
@@ -145,7 +148,7 @@ class Worker:
         )
         self._turns = {
             name: pulse(f"{name} loop has not turned", _LOOP_HINT)
-            for name in ("flush", "tick", "show", "sink", "teams", "settings")
+            for name in ("flush", "tick", "show", "sink", "teams", "settings", "own measures")
         }
         tickers.turned = self._turns["teams"].beat
         tickers.following = lambda done: self._following.rest() if done else self._following.beat()
@@ -213,6 +216,7 @@ class Worker:
             "tick": self._tick_loop,
             "show": self._show_loop,
             "teams": self.teams.run,
+            "own measures": partial(self._refilling.run, self._turns["own measures"].beat),
         }
         if self.settings.partition.history:
             loops["sink"] = partial(self._sink.run, self._turns["sink"].beat)

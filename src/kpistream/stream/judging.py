@@ -4,7 +4,7 @@ No I/O here: the tickers hand in windows and publish what comes out.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from itertools import islice
 from typing import Final
 
@@ -24,14 +24,27 @@ from kpistream.core.alerts import (
 )
 from kpistream.core.detecting import Detectors, since_ms, weighed_in_panes
 from kpistream.core.kpis import Limits
-from kpistream.core.readings import About, Reading, Shown, TargetReading, read, target_reading
+from kpistream.core.own_kpis import counted
+from kpistream.core.readings import (
+    WHOLE,
+    About,
+    OwnFrom,
+    Reading,
+    Shown,
+    Since,
+    TargetReading,
+    read,
+    target_reading,
+)
 from kpistream.core.resolution import deciding_ms, in_force
 from kpistream.core.settings import Settings
 from kpistream.core.targets import (
     CATCHING_UP,
+    COUNTED_LATER,
     NOT_COVERED,
     OFF_SHIFT,
     PANES_CLOSED,
+    REFILLING,
     SOURCE_SILENT,
     Judgement,
     Target,
@@ -39,7 +52,7 @@ from kpistream.core.targets import (
     judge,
     paced,
 )
-from kpistream.core.windows import LIVE_WINDOWS, RunningWindow
+from kpistream.core.windows import LIVE_WINDOWS, RunningWindow, Window
 from kpistream.core.working_time import by_the_hour, with_working_time
 from kpistream.stream.in_force import InForce
 from kpistream.stream.live import LiveWindows, Slot
@@ -77,6 +90,12 @@ class Bench:
         """When slots with a schedule were looked at, the longest ago first."""
         self._left: list[Subject] = []
         """Whose alerts the log has left neither ok nor suspended; until they are handed out."""
+        self.own_from: Callable[[str, Window], OwnFrom] = lambda key, window: WHOLE
+        """(key, window) -> from when on own measures are whole there."""
+        self.own_state: Callable[[], Hashable] = lambda: None
+        """Something else whenever `own_from` may have become earlier."""
+        self._partial: dict[Slot, None] = {}
+        self._shown_state: Hashable = None
         self._gone: dict[str, Target] = {}
         """Targets that have left the settings, as they were: their alerts are still to be suspended."""
 
@@ -171,7 +190,7 @@ class Bench:
         transitions: list[Transition] = []
         early = complete_from_ms is None or not self.loaded
         for slot in slots:
-            key, name = slot
+            (key, name), own = slot, self._settings.own
             running, about = live.window(slot), self._about(key, now_ms)
             self.holding.discard(slot)
             if early:
@@ -182,13 +201,19 @@ class Bench:
                 self._again_ms.pop(slot, None)
                 self._again_ms[slot] = now_ms
             tally = self._tally(about, name, running, now_ms)
+            own_from, since = self._own_since(slot, about, running, now_ms)
             standing: dict[str, TargetReading] = {}
             for held in targets:
                 target = held.target
+                partial = since is not None and counted(target.defined)
+                if partial and own_from.passes and not early:
+                    standing[target.name] = target_reading(target, State.NO_DATA, REFILLING, held.bound_from)
+                    continue
                 if early:
                     standing[target.name] = target_reading(target, State.NO_DATA, CATCHING_UP, held.bound_from)
                     continue
-                judgement = PANES_CLOSED if short else self._judge(target, about, running, now_ms)
+                judgement = PANES_CLOSED if short else COUNTED_LATER if partial else None
+                judgement = judgement or self._judge(target, about, running, now_ms)
                 look = Look(target, judgement, running.window, about.team, about.display_name, held.bound_from)
                 subject = Subject(target.name, about.tenant, about.scope)
                 alert = self._step(subject, look, now_ms, transitions, running)
@@ -196,7 +221,7 @@ class Bench:
                     self.holding.add(slot)
                 standing[target.name] = target_reading(target, alert.state, judgement, held.bound_from)
             shown = Shown(
-                name, running.window, now_ms, provisional=complete_from_ms is None or short, own=self._settings.own
+                name, running.window, now_ms, provisional=complete_from_ms is None or short, own=own, since=since
             )
             readings.append(read(about, shown, tally, standing, self._limits(about)))
         return readings, transitions
@@ -221,6 +246,29 @@ class Bench:
         if not self._settings.own.by_the_hour:
             return running.tally
         return with_working_time(running.tally, self._rota.plan(about, window_name, running.window), now_ms)
+
+    def _own_since(self, slot: Slot, about: About, running: RunningWindow, now_ms: int) -> tuple[OwnFrom, Since | None]:
+        """From when on own measures are whole, and what they have counted since when that is not the whole window."""
+        if not self._settings.own.measures:
+            return WHOLE, None
+        own_from = self.own_from(slot[0], running.window)
+        if own_from.from_ms <= running.window.from_ms:
+            return own_from, None
+        self._partial[slot] = None
+        from_ms = min(own_from.from_ms, running.window.to_ms)
+        tally: Mapping[int, int] = running.sum_from(from_ms)
+        if tally and self._settings.own.by_the_hour:
+            plan = self._rota.plan(about, slot[1], running.window)
+            tally = with_working_time(tally, plan, now_ms, from_ms)
+        return own_from, Since(from_ms, tally)
+
+    def whole_again(self) -> list[Slot]:
+        """Slots that were shown with a part of their window, when that may be more by now; each once."""
+        if not self._partial or self.own_state() == self._shown_state:
+            return []
+        self._shown_state = self.own_state()
+        partial, self._partial = list(self._partial), {}
+        return partial
 
     def _limits(self, about: About) -> Limits:
         return self._settings.roster.tenant(about.tenant).limits

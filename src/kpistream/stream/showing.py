@@ -72,7 +72,15 @@ class Show:
         early = bench.shown_too_early(not known.caught_up)
         closing = live.begin_in(self._complete_from_ms, known.complete_from_ms)
         self._complete_from_ms = known.complete_from_ms
-        for slot in (*self._pacer.due(now_ms), *bench.holding, *bench.due_again(now_ms), *early, *closing, *standing):
+        for slot in (
+            *self._pacer.due(now_ms),
+            *bench.holding,
+            *bench.due_again(now_ms),
+            *early,
+            *closing,
+            *standing,
+            *bench.whole_again(),
+        ):
             queue[slot] = None
         now = list(queue)[:SLOTS_A_TICK]
         for slot in now:

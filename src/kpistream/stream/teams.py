@@ -19,7 +19,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from kpistream.core.alerts import Transition
 from kpistream.core.measures import Contribution, Tally, add, difference
-from kpistream.core.readings import About, Reading
+from kpistream.core.readings import WHOLE, About, OwnFrom, Reading
 from kpistream.core.roster import Roster
 from kpistream.core.settings import Settings
 from kpistream.core.settings_changes import Touched, touched
@@ -43,7 +43,24 @@ _SLICE: Final = 1000
 REPLACED_A_LOOK: Final = 1000
 """Panes that one look places anew after somebody has moved, about 16 ms; a mover counts as one."""
 
-_Sum = tuple[str, str, int, bytes, list[int]]
+
+class _Sum(msgspec.Struct, array_like=True, gc=False):
+    """A record of the topic: sums of a pane, and every own measure where those are whole."""
+
+    tenant: str
+    scope: str
+    start_ms: int
+    version: bytes
+    """16 bytes, most significant first."""
+    sums: list[int]
+    own: list[int] | None = None
+
+    @property
+    def tally(self) -> Tally:
+        """All of it."""
+        return _tally(self.sums) if self.own is None else _tally(self.sums) | _tally(self.own)
+
+
 _decode: Final = msgspec.msgpack.Decoder(_Sum, strict=False).decode
 """A sum too large for an integer of msgpack is written as text; it becomes the integer again."""
 
@@ -57,6 +74,36 @@ class Member:
     """Static member name: a restart within the session timeout moves no partition. Empty: dynamic."""
 
 
+class Partial:
+    """Panes whose record lacks own measures, by tenant and start."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, dict[int, set[str]]] = {}
+
+    def __bool__(self) -> bool:
+        return any(self._keys.values())
+
+    def note(self, key: str, start_ms: int, *, whole: bool) -> None:
+        """The record of a pane that stands lacks some, or has all."""
+        by_start = self._keys.setdefault(key.partition("/")[0], {})
+        if not whole:
+            by_start.setdefault(start_ms, set()).add(key)
+        elif start_ms in by_start:
+            by_start[start_ms].discard(key)
+            if not by_start[start_ms]:
+                del by_start[start_ms]
+
+    def last_ms(self, tenant: str, window: Window) -> int | None:
+        """Start of the last pane of the window that lacks some of one of the tenant's scopes."""
+        return max((start_ms for start_ms in self._keys.get(tenant, ()) if window.holds(start_ms)), default=None)
+
+    def forget_before(self, limit_ms: int) -> None:
+        """Drop earlier panes."""
+        for by_start in self._keys.values():
+            for start_ms in [start_ms for start_ms in by_start if start_ms < limit_ms]:
+                del by_start[start_ms]
+
+
 class TeamSums:
     """Sums of one partition: panes of agents folded into panes of teams and tenants."""
 
@@ -68,7 +115,11 @@ class TeamSums:
         self.panes: dict[str, dict[int, Tally]] = {}
         """Tallies by team key (`tenant/team:NAME`, `tenant/tenant`), then pane start."""
         self.changed: set[tuple[str, int]] = set()
+        self._wanted: frozenset[int] = frozenset()
+        self._partial = Partial()
+        self._want(settings)
         self.bench = Bench(settings, self._about, TEAM_KINDS)
+        self.bench.own_from, self.bench.own_state = self._own_from, lambda: bool(self._partial)
         self.show = Show(LiveWindows(pane_ms, self._window), self.bench)
         self.catch_up_to = -1
         self.next_offset = 0
@@ -78,21 +129,28 @@ class TeamSums:
         self._swept_pane = -1
 
     def put(self, value: bytes) -> None:
-        """Take one record; an older version than the one that stands is ignored, and a pane that is forgotten."""
-        tenant, scope, start_ms, version, sums = _decode(value)
+        """Take one record; an older version than the one that stands is ignored, and a pane that is forgotten.
+
+        Of one version there is one content; own measures may come to it later, and stay.
+        """
+        new = _decode(value)
+        tenant, scope, start_ms = new.tenant, new.scope, new.start_ms
         if start_ms < self.complete_from_ms:
             return  # else a backlog of years would be held until the next look
         key = f"{tenant}/{scope}"
         held = self._held.setdefault(start_ms, {})
         old_value = held.get(key)
-        old: list[int] = []
+        old: Tally = {}
         if old_value is not None:
-            _, _, _, old_version, old = _decode(old_value)
-            if version <= old_version:  # both are 16 bytes, most significant first
+            known = _decode(old_value)
+            if new.version < known.version or (new.version == known.version and new.own in (None, known.own)):
                 return
+            old = known.tally
         held[intern(key)] = value
+        if self._wanted:
+            self._partial.note(key, start_ms, whole=self._wanted <= set((new.own or ())[::2]))
         team = self._moving.get(key, self._settings.roster).team_of_scope(tenant, scope, start_ms)
-        change = difference(_tally(sums), _tally(old))
+        change = difference(new.tally, old)
         self._add(f"{tenant}/{team_scope(team)}", start_ms, change)
         self._add(f"{tenant}/{TENANT_SCOPE}", start_ms, change)
 
@@ -107,8 +165,23 @@ class TeamSums:
         """
         for key in moved:
             self._moving.setdefault(key, self._settings.roster)
+        self._want(settings)
         self._settings, self._swept_pane = settings, -1
         self.show.adopt(settings, self._window, Touched(everybody))
+
+    def _want(self, settings: Settings) -> None:
+        """From now on own measures of these settings are asked for; what is held has none that are new."""
+        if self._wanted != settings.own.counting.numbers:
+            self._wanted = settings.own.counting.numbers
+            self._partial = Partial()
+            for start_ms, held in self._held.items() if self._wanted else ():
+                for key in held:
+                    self._partial.note(key, start_ms, whole=False)
+
+    def _own_from(self, key: str, window: Window) -> OwnFrom:
+        """From when on own measures of a team or tenant are whole: behind the last pane that lacks some."""
+        last_ms = self._partial.last_ms(key.partition("/")[0], window)
+        return WHOLE if last_ms is None else OwnFrom(last_ms + self._pane_ms, passes=True)
 
     def replace(self, panes: int) -> bool:
         """Place about so many panes of those who moved into the teams of the roster; True when none is left.
@@ -132,7 +205,7 @@ class TeamSums:
             if teams[0] == teams[1]:
                 continue
             count += 1
-            sums = _tally(_decode(value)[4])
+            sums = _decode(value).tally
             for team, change in zip(teams, (difference({}, sums), difference(sums, {})), strict=True):
                 self._add(f"{tenant}/{team_scope(team)}", start_ms, change)
         return count
@@ -178,6 +251,7 @@ class TeamSums:
         self._forget_at_ms = limit_ms + self._pane_ms
         for start_ms in [start_ms for start_ms in self._held if start_ms < limit_ms]:
             del self._held[start_ms]
+        self._partial.forget_before(limit_ms)
         for by_start in self.panes.values():
             for start_ms in [start_ms for start_ms in by_start if start_ms < limit_ms]:
                 del by_start[start_ms]

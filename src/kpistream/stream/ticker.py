@@ -121,7 +121,9 @@ class Ticker:
         view = self._views.get(number)
         if view is None or view.generation != shard.generation:
             live = LiveWindows(self._shards.settings.pane_ms, self._window_of())
-            view = self._views[number] = _View(shard.generation, live, Bench(self._settings, self._about, AGENT_KINDS))
+            bench = Bench(self._settings, self._about, AGENT_KINDS)
+            bench.own_from, bench.own_state = lambda key, window: shard.own_from, lambda: shard.own_from
+            view = self._views[number] = _View(shard.generation, live, bench)
             keys = {pane.key: pane.start_ms for pane in shard.partition.live_panes()}  # one is enough: all are taken in
             shard.changed.update(keys.items())
             task = asyncio.ensure_future(self._load(view, number))

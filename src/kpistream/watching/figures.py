@@ -128,15 +128,21 @@ def _present(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(text for text in texts if text != NOTHING)
 
 
-def own_figures(reading: Reading, width: Width = Width.FULL) -> dict[str, str]:
-    """The KPIs of the settings that have a value, by their names as words."""
+def own_figures(reading: Reading, width: Width = Width.FULL, zone: str | None = None) -> dict[str, str]:
+    """The KPIs of the settings that have a value, by their names as words; since when, or `~`, if not all along."""
     out: dict[str, str] = {}
     for name, each in reading.own.items():
         kpi, _, member = name.partition("/")
         number = amount_in(each.unit, each.value, member, width)
         if number != NOTHING:
-            out[words(kpi)] = number + _rests_on(each.denominator, each.form, width)
+            out[words(kpi)] = number + _rests_on(each.denominator, each.form, width) + _since(each.since_ms, zone)
     return out
+
+
+def _since(since_ms: int | None, zone: str | None) -> str:
+    if since_ms is None:
+        return ""
+    return " ~" if zone is None else f" since {clock(since_ms, zone, '%H:%M')}"
 
 
 def figure(kpi: str, value: Value, member: str = "", width: Width = Width.FULL) -> str:
