@@ -173,7 +173,7 @@ def report_command(*, store: str | None, settings: str | None, form: str | None,
         live = settings_asked_with(history, settings, config)
         roster = live.roster
         limits = roster.tenant(options["tenant"] or "default").limits
-        own = Own(live.own.out_of_panes, live.schedules)
+        own = Own(live.own, live.schedules)
         question = Question(from_ms, to_ms, zone, options["tenant"], options["by"], limits, own)
         found = report_agents(history, question, _names(roster))
     if form is None and options["tenant"] is not None and not found.rows:

@@ -41,18 +41,15 @@ def done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Done]:
 
 
 def test_every_step_does_what_the_page_says(done: list[Done]) -> None:
-    assert [each.command.split()[0] for each in done] == [
-        "check",
-        "check",
-        "try",
-        "report",
-        "check",
-        "targets",
-        "check",
-    ]
+    commands = " ".join(each.command.split()[0] for each in done)
+    assert commands == "check check try report check targets check try report"
     for each in done:
         assert each.ran.code == (1 if "typo" in each.command else 0), each
         assert not each.shown or each.ran.out == each.shown
+
+    first, second, *_ = csv.DictReader(io.StringIO(done[8].ran.out))
+    assert (first["day"], first["demo_share"], first["time_for_a_demo"]) == ("2026-03-02", "0.0", "")
+    assert (second["day"], second["demo_share"], second["time_for_a_demo"]) == ("2026-03-03", "0.5", "360000.0")
 
     ann, bob = csv.DictReader(io.StringIO(done[3].ran.out))
     assert (ann["good_length"], ann["good_length_numerator"], ann["good_length_denominator"]) == ("0.5", "1", "2")

@@ -62,11 +62,6 @@ class OwnKpis:
         return BY_NAME.get(name) or self.by_name.get(name)
 
     @cached_property
-    def out_of_panes(self) -> "OwnKpis":
-        """Those that history has the sums of."""
-        return OwnKpis(tuple(kpi for kpi in self.kpis if not counted(kpi)))
-
-    @cached_property
     def counting(self) -> Counting:
         """The measures, ready to be asked what an event adds."""
         return Counting(self.measures)

@@ -17,6 +17,7 @@ from kpistream.core.partition import Outcome, PartitionSettings
 from kpistream.core.placing import Accepted
 from kpistream.core.sealing import Sealer
 from kpistream.core.tallies import unpack_tally
+from kpistream.core.windows import Window
 
 ALWAYS_WHOLE: Final = -1
 NOT_YET: Final = 1 << 62
@@ -43,10 +44,18 @@ class Shadow:
         """True when as much of what is before was shown as there is."""
         self.whole_from_ms = ALWAYS_WHOLE if self.refilled else NOT_YET
         """All records of the panes from there on were shown."""
+        self.untold = Window(0, 0)
+        """Panes that were published without own measures, and are whole by now."""
         self.panes: dict[int, dict[str, Pane]] = {}
         """By start, then by key."""
         self._frontier_ms = ALWAYS_WHOLE
         self._sealer = Sealer(settings.seal_after)
+
+    def reached(self, whole_from_ms: int) -> None:
+        """All that there is of earlier records was shown: it is whole from there on."""
+        first_ms = min(whole_from_ms, self.whole_from_ms)
+        self.untold = Window(first_ms, max(self.whole_from_ms, self.untold.to_ms))
+        self.whole_from_ms, self.refilled = first_ms, True
 
     def joining(self, accept: Accept) -> Accept:
         """The function, and then a join of the same event."""

@@ -9,7 +9,7 @@ from kpistream.core.catalogue import Cases
 from kpistream.core.currencies import NUMERIC
 from kpistream.core.evidence import Level
 from kpistream.core.kpis import Kpi
-from kpistream.core.own_kpis import OwnKpis, counted
+from kpistream.core.own_kpis import OwnKpis
 from kpistream.core.pace import Proration, proration
 from kpistream.core.resolution import possible
 from kpistream.core.roster import Roster
@@ -84,8 +84,6 @@ def _target(section: Section, roster: Roster, own: OwnKpis) -> Target | None:
 
 def _check_to_date(section: Section, kpi: Kpi, target: Target) -> None:
     """A count of a week is below its bound until the week ends: that alone is no reason for an alert."""
-    if counted(kpi) and (target.window not in LIVE_WINDOWS or not target.alerts):
-        section.fault(f"{kpi.name} has own measures: history does not close its periods", "window")
     if by_the_hour(kpi) and target.scope is not Scope.AGENT:
         section.fault(f"{kpi.name} is over the time at work, which only agents have", "scope")
     long = target.window not in LIVE_WINDOWS and target.alerts and target.level is None

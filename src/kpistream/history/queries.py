@@ -11,16 +11,20 @@ import msgspec
 
 from kpistream.core.alerts import Transition
 from kpistream.core.measures import BY_NAME, Tally
+from kpistream.core.own_measures import OwnMeasure
 from kpistream.core.placing import Place
 from kpistream.core.results import Result
 from kpistream.core.rows import PaneRow
 from kpistream.core.windows import Window
 from kpistream.history import tables
+from kpistream.history.own_sums import OwnSums
 from kpistream.history.store import Store
 
 _AGENT: Final = "agent:"
 _START: Final = "toUnixTimestamp64Milli(start)"
 _DAY_MS: Final = 24 * 3_600_000
+_PASSED: Final = f"arrayCount(edge -> edge <= {_START}, {{edges:Array(Int64)}})"
+"""How many of the edges have passed at the start of a pane."""
 _CALL_ID: Final = "ifNull(call_id, concat(source, '/', event_id))"
 """A call whose event names no call id is a call of its own."""
 
@@ -99,6 +103,33 @@ def sums_by_scope(store: Store, span: Span, by: str | None = None, zone: str = "
     return [Sums(row[0], row[1], row[2], tally_of(row[3:])) for row in rows]
 
 
+def own_by_scope(
+    store: Store, span: Span, measures: Sequence[OwnMeasure], by: str | None = None, zone: str = "UTC"
+) -> list[Sums]:
+    """Own measures of every scope in the span, out of facts; split as `sums_by_scope` does. In no order."""
+    group = "NULL" if by is None else _GROUPS[by][1]
+    return _own(store, span, measures, group, {"zone": zone})
+
+
+def own_between(
+    store: Store, span: Span, measures: Sequence[OwnMeasure], scopes: Sequence[str], edges: Sequence[int]
+) -> list[Sums]:
+    """Own measures of some scopes, split at instants as `sums_between` does."""
+    given = {"scopes": list(scopes), "edges": list(edges)}
+    return _own(store, span, measures, _PASSED, given)
+
+
+def _own(store: Store, span: Span, measures: Sequence[OwnMeasure], group: str, given: Mapping[str, Any]) -> list[Sums]:
+    where, parameters = _where(span, ["scope IN {scopes:Array(String)}"] if "scopes" in given else [])
+    own = OwnSums(measures)
+    sql = (
+        f"SELECT tenant, scope, {group} AS split, {own.sql} FROM {tables.FACTS} FINAL {where} "
+        "GROUP BY tenant, scope, split"
+    )
+    rows = store.query(sql, {**parameters, **own.parameters, **given})
+    return [Sums(row[0], row[1], row[2], own.tally(row[3:])) for row in rows]
+
+
 class Heard(NamedTuple):
     """Between which instants, epoch ms, there are panes of a tenant."""
 
@@ -114,10 +145,10 @@ def heard(store: Store) -> dict[str, Heard]:
     return {tenant: Heard(int(first_ms), int(to_ms)) for tenant, first_ms, to_ms in store.query(sql)}
 
 
-def written(store: Store, span: Span) -> int:
-    """When a row of a pane in the span was written last, epoch ms of the store's clock; 0 when there is none."""
+def written(store: Store, span: Span, table: str = tables.PANES) -> int:
+    """When a row of a pane (or a fact) in the span was written last, epoch ms of the store's clock; 0 without any."""
     where, parameters = _where(span)
-    sql = f"SELECT count(), max(toUnixTimestamp64Milli(inserted_at)) FROM {tables.PANES} {where}"
+    sql = f"SELECT count(), max(toUnixTimestamp64Milli(inserted_at)) FROM {table} {where}"
     ((count, newest_ms),) = store.query(sql, parameters)
     return int(newest_ms) if count else 0
 
@@ -126,7 +157,7 @@ def sums_between(store: Store, span: Span, scopes: Sequence[str], edges: Sequenc
     """Sums of some scopes, split at instants: the group is how many of the ascending `edges` have passed."""
     where, parameters = _where(span, ["scope IN {scopes:Array(String)}"])
     sql = (
-        f"SELECT tenant, scope, arrayCount(edge -> edge <= {_START}, {{edges:Array(Int64)}}) AS split, {tables.sums()} "
+        f"SELECT tenant, scope, {_PASSED} AS split, {tables.sums()} "
         f"FROM {tables.PANES} FINAL {where} GROUP BY tenant, scope, split"
     )
     rows = store.query(sql, {**parameters, "scopes": list(scopes), "edges": list(edges)})

@@ -136,11 +136,11 @@ def _number(kpi: Kpi, value: Value, member: str) -> str:
         return f"{100 * value.value:.1f} %{sample}"
     if kpi.unit == "ms":
         return duration(round(value.value)) + sample
-    if kpi.unit == "minor units":
+    if kpi.unit == "minor units" and member:
         digits = DIGITS[member]
         return f"{value.value / 10**digits:,.{digits}f}"
     if value.denominator is None:
-        return f"{value.value}"
+        return f"{value.value:,}" if kpi.form else f"{value.value}"
     return f"{value.value:.2f}{sample}"
 
 

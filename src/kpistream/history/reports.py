@@ -88,13 +88,14 @@ def report_agents(
     _check(question, extent.pane_ms if extent else DEFAULT_PANE_MS)
     span = Span(question.from_ms, question.to_ms, question.tenant)
     found = queries.sums_by_scope(store, span, question.by, question.zone)
+    own = _own_sums(store, question, span)
     ids = queries.distinct_calls(store, span, question.by, question.zone)
     rows = [
         AgentRow(
             each.tenant,
             each.scope.removeprefix(_AGENT),
             each.group,
-            each.tally,
+            each.tally | own.get((each.tenant, each.scope, each.group), {}),
             ids.get((each.tenant, each.scope, each.group), 0),
             display_name(each.tenant, each.scope.removeprefix(_AGENT)) if display_name else None,
         )
@@ -109,9 +110,20 @@ def report_agents(
         question.from_ms if question.from_ms is not None or extent is None else extent.from_ms,
         question.to_ms if question.to_ms is not None or extent is None else extent.to_ms,
         tuple(rows),
-        total(each.tally for each in found if not each.scope.startswith(_AGENT)),
+        total(
+            each.tally | own.get((each.tenant, each.scope, each.group), {})
+            for each in found
+            if not each.scope.startswith(_AGENT)
+        ),
         queries.distinct_calls_without_agent(store, span),
     )
+
+
+def _own_sums(store: Store, question: Question, span: Span) -> dict[tuple[str, str, Group], Tally]:
+    """Own measures by tenant, scope and group, out of facts; nothing is asked without any."""
+    measures = question.own.kpis.measures
+    found = queries.own_by_scope(store, span, measures, question.by, question.zone) if measures else []
+    return {(each.tenant, each.scope, each.group): each.tally for each in found}
 
 
 def _at_work(row: AgentRow, question: Question, extent: queries.Extent) -> AgentRow:

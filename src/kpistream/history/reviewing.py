@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from kpistream.core.alerts import Look, Subject
 from kpistream.core.measures import Tally
-from kpistream.core.own_kpis import counted
+from kpistream.core.own_measures import OwnMeasure
 from kpistream.core.pace import pace
 from kpistream.core.periods import Period, periods
 from kpistream.core.readings import About
@@ -24,8 +24,8 @@ from kpistream.core.settings import Settings
 from kpistream.core.targets import TENANT_SCOPE, Due, Judgement, Target, covers, judge, measured, paced, team_scope
 from kpistream.core.windows import CALENDAR_WINDOWS, LIVE_WINDOWS, Window, window_at
 from kpistream.core.working_time import by_the_hour, with_working_time
-from kpistream.history import queries
-from kpistream.history.queries import Heard, Span
+from kpistream.history import queries, tables
+from kpistream.history.queries import Heard, Span, Sums
 from kpistream.history.store import Store
 
 REVIEWED: Final = tuple(name for name in CALENDAR_WINDOWS if name not in LIVE_WINDOWS)
@@ -61,7 +61,7 @@ class Seat(NamedTuple):
 
 @dataclass(frozen=True)
 class Reviewing:
-    """Judges out of one store. Own measures are not in it: targets on them are the workers' alone."""
+    """Judges out of one store."""
 
     settings: Settings
     pane_ms: int
@@ -75,6 +75,13 @@ class Reviewing:
     def judged(self) -> dict[str, list[Target]]:
         """Targets that are judged to date, by window."""
         return _by_window(REVIEWED, [target for target in self.settings.targets if target.alerts])
+
+    @cached_property
+    def counted(self) -> list[OwnMeasure]:
+        """Own measures that targets ask for; facts are gone through for them."""
+        kpis = [target.defined for target in self.settings.targets]
+        names = {name for kpi in kpis for name, _ in kpi.numbers}
+        return [measure for measure in self.settings.own.measures if measure.name in names]
 
     def tenants(self, store: Store) -> list[tuple[Tenant, Heard]]:
         """Tenants of whom anything was ever heard, and when."""
@@ -94,7 +101,9 @@ class Reviewing:
 
     def changed(self, store: Store, closing: Closing) -> int:
         """A number that grows when the sums of a period change: it need not be closed again before."""
-        return queries.written(store, Span(*closing.span, closing.tenant.tenant))
+        span = Span(*closing.span, closing.tenant.tenant)
+        newest = queries.written(store, span)
+        return max(newest, queries.written(store, span, tables.FACTS)) if self.counted else newest
 
     def results(self, store: Store, closing: Closing, until_ms: int, now_ms: int) -> list[Result]:
         """How targets closed in a period, without what was told and still holds."""
@@ -196,18 +205,25 @@ class Reviewing:
         out: dict[str, Tally] = {}
         moves = _moves(tenant, window)
         roster, span = self.settings.roster, Span(*window, tenant.tenant)
-        for each in queries.sums_by_scope(store, span):
+        for each in (*queries.sums_by_scope(store, span), *self._own(store, span)):
             if each.scope.startswith(_AGENT):
                 _fold(out, each.scope, each.tally)
             _fold(out, TENANT_SCOPE, each.tally)
             if each.scope not in moves:
                 _fold(out, team_scope(roster.team_of_scope(tenant.tenant, each.scope, window.from_ms)), each.tally)
         edges = sorted({window.from_ms, *(edge_ms for found in moves.values() for edge_ms in found)})
-        for each in queries.sums_between(store, span, list(moves), edges) if moves else ():
+        for each in self._between(store, span, list(moves), edges) if moves else ():
             assert isinstance(each.group, int)
             team = roster.team_of_scope(tenant.tenant, each.scope, edges[each.group - 1])
             _fold(out, team_scope(team), each.tally)
         return out
+
+    def _own(self, store: Store, span: Span) -> list[Sums]:
+        return queries.own_by_scope(store, span, self.counted) if self.counted else []
+
+    def _between(self, store: Store, span: Span, scopes: list[str], edges: list[int]) -> list[Sums]:
+        found = queries.sums_between(store, span, scopes, edges)
+        return found + (queries.own_between(store, span, self.counted, scopes, edges) if self.counted else [])
 
     def _about(self, tenant: Tenant, scope: str, window: Window) -> About:
         """Who somebody is at the end of a window, or when they left in it."""
@@ -240,7 +256,7 @@ def _fold(out: dict[str, Tally], scope: str, tally: Tally) -> None:
 
 
 def _by_window(names: Iterable[str], targets: Iterable[Target]) -> dict[str, list[Target]]:
-    listed = [target for target in targets if not counted(target.defined)]
+    listed = list(targets)
     found = {name: [target for target in listed if target.window == name] for name in names}
     return {name: some for name, some in found.items() if some}
 

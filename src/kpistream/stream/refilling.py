@@ -17,7 +17,7 @@ from kpistream.core.explaining import FUTURE_MS
 from kpistream.core.panes import PaneSum
 from kpistream.core.settings import Settings
 from kpistream.core.shadow import NOT_YET, Shadow, first_whole_ms
-from kpistream.core.windows import ROLLING_MS
+from kpistream.core.windows import ROLLING_MS, Window
 from kpistream.errors import ConfigError, EventRejected
 from kpistream.log.reading import EventReader
 from kpistream.log.records import Outgoing
@@ -61,34 +61,44 @@ class Refilling:
         shards.count(settings.own.counting)
 
     def adopt(self, settings: Settings) -> None:
-        """Count by other settings from the next record on."""
+        """Count by other settings from the next record on; a zone whose day began earlier is read back to, too."""
+        before_ms = self._from_ms()
         self._settings = settings
         self._shards.count(settings.own.counting)
+        if self._from_ms() < before_ms:
+            for shard in self._shards.values():
+                if shard.shadow is not None and shard.shadow.begins_at:
+                    shard.shadow.refilled = False
 
     async def run(self, turned: Callable[[], None]) -> None:
         """Refill whatever needs it, until cancelled."""
         while True:
             turned()
             for shard in self._shards.held():
-                if shard.counting.numbers and shard.caught_up and not (shard.shadow and shard.shadow.refilled):
+                if shard.counting.numbers and shard.caught_up:
                     await self._try(shard, turned)
             self._show()
             await asyncio.sleep(_LOOK_S)
 
     async def _try(self, shard: Shard, turned: Callable[[], None]) -> None:
         number = shard.partition.number
-        try:
-            await self._refill(shard, turned)
-        except (KafkaError, OSError, ConfigError) as error:
-            self._ports.metrics.own.failures.inc()
-            log.error("own measures could not be refilled partition=%s again_in_s=%s error=%s", number, _AGAIN_S, error)
-            await asyncio.sleep(_AGAIN_S)
-
-    async def _refill(self, shard: Shard, turned: Callable[[], None]) -> None:
-        number = shard.partition.number
         shadow = shard.shadow_from(max(shard.partition.at.next_offset, shard.begins_at))
         if shadow is None:
             return
+        try:
+            if not shadow.refilled:
+                await self._refill(shard, shadow, turned)
+            if shadow.refilled and shadow.untold.from_ms < shadow.untold.to_ms:
+                await self._tell(shard, shadow, turned)
+        except (KafkaError, OSError, ConfigError) as error:
+            self._ports.metrics.own.failures.inc()
+            log.warning(
+                "own measures could not be refilled partition=%s again_in_s=%s error=%s", number, _AGAIN_S, error
+            )
+            await asyncio.sleep(_AGAIN_S)
+
+    async def _refill(self, shard: Shard, shadow: Shadow, turned: Callable[[], None]) -> None:
+        number = shard.partition.number
         from_ms = max(self._from_ms(), shard.partition.frontier_ms)
         connection, topic = self._ports.connection, self._ports.topics.events
         first, start = await begins_between(connection, topic, number, from_ms - FUTURE_MS, shadow.begins_at)
@@ -106,11 +116,12 @@ class Refilling:
                 records_read += len(piece)
                 await asyncio.sleep(_REST_S)
         if shard.shadow is shadow:
-            reached = min(whole_from_ms, shadow.whole_from_ms)
-            log.info("own measures partition=%s whole_from_ms=%s records=%s", number, reached, records_read)
-            if reached > from_ms:
+            shadow.reached(whole_from_ms)
+            shard.changed.update(shadow.places())
+            reached_ms = shadow.whole_from_ms
+            log.info("own measures partition=%s whole_from_ms=%s records=%s", number, reached_ms, records_read)
+            if reached_ms > from_ms:
                 log.warning("own measures do not reach back to %s ms partition=%s", from_ms, number)
-            await self._refilled(shard, shadow, reached, turned)
 
     def _show_to(self, shadow: Shadow, records: list[Any], number: int) -> None:
         for record in records:
@@ -121,12 +132,12 @@ class Refilling:
             if self._reader.home(event.key) == number:
                 shadow.join(event)
 
-    async def _refilled(self, shard: Shard, shadow: Shadow, whole_from_ms: int, turned: Callable[[], None]) -> None:
-        """The shadow is as whole as it can be: tell the windows, and the teams of panes that they have without it."""
-        told_from_ms, shadow.whole_from_ms, shadow.refilled = shadow.whole_from_ms, whole_from_ms, True
-        shard.changed.update(shadow.places())
-        panes = shard.partition.panes
-        for start_ms in [start_ms for start_ms in panes if whole_from_ms <= start_ms < told_from_ms]:
+    async def _tell(self, shard: Shard, shadow: Shadow, turned: Callable[[], None]) -> None:
+        """Publish the sums of panes for teams once more, which have them without own measures."""
+        panes, untold, began_at = shard.partition.panes, shadow.untold, shard.partition.at.snapshot_at
+        while shard.publishing and shard.partition.at.snapshot_at == began_at:
+            await asyncio.sleep(_REST_S)  # what a flush in flight says without own measures must not be the last word
+        for start_ms in sorted(start_ms for start_ms in panes if untold.holds(start_ms)):
             waiting = list(panes.get(start_ms, {}).values())
             for first in range(0, len(waiting), _PUBLISHED_AT_ONCE):
                 turned()
@@ -138,6 +149,7 @@ class Refilling:
                     if pane not in shard.partition.at.dirty  # the next flush tells it
                 ]
                 await self._ports.publish_sums(records)
+        shadow.untold = Window(0, 0)
 
     def _from_ms(self) -> int:
         """From when on live windows reach back now, in the zone whose day began first."""
