@@ -11,19 +11,21 @@ from kpistream.core.event_predicates import Condition, Predicate
 from kpistream.core.kpis import Limits
 from kpistream.core.own_measures import OwnMeasure
 from kpistream.core.placing import Accepted
-from kpistream.core.results import Outcome
+from kpistream.core.results import Outcome, Result
 from kpistream.core.rows import PaneRow
 from kpistream.core.settings import Settings, read_settings
 from kpistream.history import queries, render, writer
+from kpistream.history.keeping import SettingsKeeper
 from kpistream.history.own_sums import OwnSums
 from kpistream.history.queries import Span
 from kpistream.history.reports import Own, Question, report_agents, report_json
 from kpistream.history.reviewing import Reviewing
 from kpistream.history.store import Store
-from kpistream.history.writer import Fact
+from kpistream.history.writer import Appended, Fact
 from tests.laws.own_events import PANE_MS, contents, own_measures
 from tests.laws.test_own_measure_laws import accepted, naive
 from tests.scenario.history_events import NOON, call, deal, facts, panes
+from tests.scenario.test_history_settings import log_of
 
 DAY = 24 * 3_600_000
 SETTINGS = """
@@ -43,6 +45,13 @@ kpis:
   euros: {sum: euros, better: higher, description: euros}
   calls_a_euro: {ratio: calls / euros, unit: calls per cent, better: lower, description: effort}
 """
+
+
+OTHER = SETTINGS.replace("disposition: [demo booked, demo moved]}, desc", "disposition: no interest}, desc")
+
+
+def append_results(store: Store, results: list[Result]) -> None:
+    store.insert(writer.result_insert([Appended(each, "t", 0, number) for number, each in enumerate(results)]))
 
 
 def store_facts(store: Store, events: list[Accepted]) -> None:
@@ -174,6 +183,19 @@ targets:
         ("team-demos", "team:south", monday): (Outcome.TOO_LITTLE, 1, 1),
     }
 
+    append_results(store, results)
+    assert [e for c in closings for e in judge.results(store, c, until_ms, until_ms + 1)] == []
+    other = Reviewing(read_settings({"settings.yaml": OTHER + more}), PANE_MS)
+    assert [e for c in closings for e in other.results(store, c, until_ms, until_ms + 1)], "nobody knows what it meant"
+    keeper = SettingsKeeper(log_of({"settings.yaml": SETTINGS + more}), 1)
+    keeper.write(store)
+    assert [e for c in closings for e in other.results(store, c, until_ms, until_ms + 1)] == [], "it was told"
+
     before = [judge.changed(store, closing) for closing in closings]
     store.insert(writer.fact_insert(facts(call("9", disposition="demo moved", revision=3)), PANE_MS))
     assert [judge.changed(store, closing) for closing in closings] != before, "facts may come after panes"
+    again = [each for closing in closings for each in judge.results(store, closing, until_ms, until_ms + 1)]
+    assert {(e.target, e.scope, e.numerator) for e in again} == {
+        ("demos", "agent:ann", 2),
+        ("team-demos", "team:north", 3),
+    }

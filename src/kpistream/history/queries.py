@@ -172,6 +172,17 @@ def results_of(store: Store, tenant: str, name: str, begins: Window) -> dict[str
     return {each.result_id: each for each in (msgspec.convert(fields, Result) for fields in found)}
 
 
+def definition_of(store: Store, target: str, at_ms: int) -> str | None:
+    """A target as JSON, as the settings that were applied last at an instant have it; None when history has none."""
+    sql = (
+        f"SELECT definition FROM {tables.TARGETS} FINAL WHERE target = {{target:String}} AND version = "
+        f"(SELECT argMax(targets_version, applied_at) FROM {tables.SETTINGS} FINAL "
+        "WHERE applied_at <= fromUnixTimestamp64Milli({at_ms:Int64}, 'UTC'))"
+    )
+    rows = store.query(sql, {"target": target, "at_ms": at_ms})
+    return str(rows[0][0]) if rows else None
+
+
 def transitions_of(store: Store, windows: Sequence[str], targets: Sequence[str]) -> list[Transition]:
     """The last transition of every alert that was ever on one of these windows, or is of one of these targets."""
     listed = "window IN {windows:Array(String)} OR target IN {targets:Array(String)}"

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple
 
+import msgspec
+
 from kpistream.core.alerts import Look, Subject
 from kpistream.core.measures import Tally
 from kpistream.core.own_measures import OwnMeasure
@@ -117,7 +119,8 @@ class Reviewing:
             for about, tally in self._seats(store, tenant, zone, window, period.last_ms):
                 for held in self._held(self.closing[period.name], about, window):
                     found = self._result(held, Seat(about, tally), window, told, now_ms)
-                    out += [] if found is None else [found]
+                    if found is not None and _meant(store, held.target, told.get(found.result_id)):
+                        out.append(found)
         return out + list(self._misplaced(tenant, period, told, now_ms))
 
     def _result(self, held: Held, seat: Seat, window: Window, told: dict[str, Result], now_ms: int) -> Result | None:
@@ -242,6 +245,23 @@ class Reviewing:
         if about.tenant not in self.settings.schedules.tenants or not about.scope.startswith(_AGENT):
             return None
         return self.settings.schedules.plan(about.tenant, about.scope.removeprefix(_AGENT), name, window)
+
+
+def _meant(store: Store, target: Target, told: Result | None) -> bool:
+    """False when the target's KPI is one of the settings, and meant something else when this result was told.
+
+    Later settings rewrite nothing that was closed; where history does not know what it meant it is taken as it is.
+    """
+    if told is None or target.own is None:
+        return True
+    found = queries.definition_of(store, target.name, told.as_of_ms)
+    before = None if found is None else msgspec.json.decode(found).get("own")
+    now = msgspec.json.decode(msgspec.json.encode(target.own))
+    return before is None or all(before.get(part) == now[part] for part in _MEANING)
+
+
+_MEANING: Final = ("numerator", "denominator", "times", "over", "numbers")
+"""What of a KPI of the settings decides its number."""
 
 
 def _closes(window: Window, heard: Heard, until_ms: int) -> bool:
