@@ -8,14 +8,14 @@ import msgspec
 import pytest
 
 from kpistream.core import measures as m
-from kpistream.core.alerts import State
+from kpistream.core.alerts import State, Transition
 from kpistream.core.event_predicates import Condition
 from kpistream.core.kpis import Value, evaluate
 from kpistream.core.own_measures import measure_words
 from kpistream.core.panes import PaneSum
 from kpistream.core.partition import PartitionSettings
 from kpistream.core.placing import Place
-from kpistream.core.readings import NOTHING_YET, WHOLE, About, OwnFrom, OwnValue
+from kpistream.core.readings import NOTHING_YET, WHOLE, About, OwnFrom, OwnValue, Reading
 from kpistream.core.settings import Settings, read_settings
 from kpistream.core.settings_changes import changes
 from kpistream.core.shadow import NOT_YET, first_whole_ms
@@ -202,11 +202,21 @@ def test_a_number_never_changes() -> None:
 # ---- a part of a window
 
 
-def looked(own_from: OwnFrom, tally: m.Tally | None = None) -> tuple[OwnValue, dict[str, tuple[State, Why]], list[str]]:
+def looked(own_from: OwnFrom) -> tuple[OwnValue, dict[str, tuple[State, Why]], list[str]]:
     """The share of demos, where the targets stand and whose state changed, of two panes 40 and 10 minutes old."""
+    reading, transitions = look(own_from)
+    stands = {name: (each.state, each.reason) for name, each in reading.targets.items()}
+    return reading.own["demo_share"], stands, [each.target for each in transitions]
+
+
+def looked_reading(own_from: OwnFrom) -> Reading:
+    return look(own_from)[0]
+
+
+def look(own_from: OwnFrom) -> tuple[Reading, list[Transition]]:
     panes = {
         NOW_MS - 40 * MINUTE_MS: pack_tally({m.CALLS: 30, DEMOS: 3}),
-        NOW_MS - 10 * MINUTE_MS: pack_tally({m.CALLS: 10, DEMOS: 2} if tally is None else tally),
+        NOW_MS - 10 * MINUTE_MS: pack_tally({m.CALLS: 10, DEMOS: 2}),
     }
     live = LiveWindows(PANE_MS, scope_window(SETTINGS.roster, PANE_MS))
     source = SimpleNamespace(starts_of=lambda key: panes, packed_at=lambda key, ms: panes.get(ms, NOTHING))
@@ -216,8 +226,7 @@ def looked(own_from: OwnFrom, tally: m.Tally | None = None) -> tuple[OwnValue, d
     bench.load(())
     bench.own_from = lambda key, window: own_from
     (reading,), transitions = bench.look(live, [(key, ROLLING_60M)], NOW_MS, 0)
-    stands = {name: (each.state, each.reason) for name, each in reading.targets.items()}
-    return reading.own["demo_share"], stands, [each.target for each in transitions]
+    return reading, transitions
 
 
 def test_a_whole_window_has_no_since() -> None:
@@ -243,6 +252,13 @@ def test_what_the_log_has_lost_is_no_data() -> None:
 
     assert own.since_ms == NOW_MS - 20 * MINUTE_MS
     assert stands["demos"] == (State.OK, Why.COUNTED_LATER), "an alert that never left ok has nothing to rest from"
+
+
+def test_nothing_since_then_is_none_of_a_share_and_0_of_a_sum() -> None:
+    reading = looked_reading(OwnFrom(NOW_MS - 5 * MINUTE_MS, passes=True))
+
+    assert (reading.own["demo_share"].value, reading.own["demos"].value) == (None, 0)
+    assert looked_reading(NOTHING_YET).own["demos"].value is None
 
 
 def test_before_anything_is_whole_there_is_no_value() -> None:

@@ -118,7 +118,8 @@ class Since(NamedTuple):
     """The part of a window in which own measures are whole, and its sums."""
 
     from_ms: int
-    tally: Mapping[int, int]
+    tally: Mapping[int, int] | None
+    """None while it has not begun: there is nothing to say, not even 0."""
 
 
 def own_values(
@@ -126,16 +127,18 @@ def own_values(
 ) -> dict[str, OwnValue]:
     """The values of own KPIs over a tally, by name; of those with own measures only since when they are whole."""
     found = evaluate_own(own, tally, limits)
-    later = found if since is None else evaluate_own(own, since.tally, limits)
+    later = found if since is None else evaluate_own(own, since.tally or {}, limits)
     out: dict[str, OwnValue] = {}
     for kpi in own.kpis:
-        partial = since is not None and counted(kpi)
-        values, since_ms = (later, since.from_ms) if since is not None and partial else (found, None)
+        partial = since if counted(kpi) else None
+        values = found if partial is None else later
         members = values.by_member[kpi.name] if kpi.per else {"": values.kpis[kpi.name]}
         for member, each in members.items():
-            value = None if partial and not (since and since.tally) else each.value
-            name = f"{kpi.name}/{member}" if member else kpi.name
-            out[name] = OwnValue(value, each.numerator, each.denominator, kpi.form, kpi.unit, since_ms)
+            shown = OwnValue(each.value, each.numerator, each.denominator, kpi.form, kpi.unit)
+            if partial is not None:
+                value = None if partial.tally is None else each.value
+                shown = msgspec.structs.replace(shown, value=value, since_ms=partial.from_ms)
+            out[f"{kpi.name}/{member}" if member else kpi.name] = shown
     return out
 
 

@@ -256,8 +256,10 @@ class Bench:
             return own_from, None
         self._partial[slot] = None
         from_ms = min(own_from.from_ms, running.window.to_ms)
+        if from_ms > now_ms:
+            return own_from, Since(from_ms, None)
         tally: Mapping[int, int] = running.sum_from(from_ms)
-        if tally and self._settings.own.by_the_hour:
+        if self._settings.own.by_the_hour:
             plan = self._rota.plan(about, slot[1], running.window)
             tally = with_working_time(tally, plan, now_ms, from_ms)
         return own_from, Since(from_ms, tally)
