@@ -2,13 +2,16 @@
 
 import csv
 import io
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from tests.unit.test_cli import Ran, run
+from tests.unit.test_cli import Ran
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "own-kpis.md"
 _FILE = r"^```(?:yaml|json)\n# (?P<file>\S+)\n(?P<text>.*?)^```$"
@@ -24,19 +27,26 @@ class Done(NamedTuple):
     ran: Ran
 
 
+def run(command: str, where: Path) -> Ran:
+    """The command in a process of its own: the embedded engine serves one directory to one process."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("KPISTREAM_")}
+    program = str(Path(sys.executable).with_name("kpistream"))
+    done = subprocess.run([program, *command.split()], cwd=where, env=kept, capture_output=True, text=True, check=False)
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
 @pytest.fixture
-def done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Done]:
+def done(tmp_path: Path) -> list[Done]:
     """Every step of the page, in its order."""
-    monkeypatch.chdir(tmp_path)
     out: list[Done] = []
     for step in _STEP.finditer(PAGE.read_text("utf-8")):
         if step["file"]:
-            Path(step["file"]).parent.mkdir(exist_ok=True)
+            (tmp_path / step["file"]).parent.mkdir(exist_ok=True)
             text = step["text"] if step["file"].endswith("jsonl") else f"# {step['file']}\n{step['text']}"
-            Path(step["file"]).write_text(text, "utf-8")
+            (tmp_path / step["file"]).write_text(text, "utf-8")
         else:
             shown = re.sub("^    ", "", step["shown"], flags=re.M)
-            out.append(Done(step["command"], shown, run(*step["command"].split())))
+            out.append(Done(step["command"], shown, run(step["command"], tmp_path)))
     return out
 
 
