@@ -11,10 +11,16 @@ from kpistream.core.contributions import contribute
 from kpistream.core.decoding import Fields
 from kpistream.core.event_predicates import COUNTED, Predicate, apart, part_of
 from kpistream.core.own_measures import Counting, OwnMeasure, predicate_test
-from kpistream.core.panes import unpack_all
+from kpistream.core.panes import PaneSum, unpack_all
 from kpistream.core.partition import Partition, PartitionSettings
-from kpistream.core.placing import Accepted, place
+from kpistream.core.placing import Accepted, Place, place
+from kpistream.core.readings import WHOLE
+from kpistream.core.settings import read_settings
 from kpistream.core.shadow import Shadow
+from kpistream.core.tallies import pack_tally
+from kpistream.core.windows import Window
+from kpistream.stream.flush import sum_record
+from kpistream.stream.teams import TeamSums
 from tests.laws.own_events import PANE_MS, contents, decoded, own_measures, predicates
 
 MEASURES = st.lists(own_measures(), min_size=1, max_size=3)
@@ -156,3 +162,33 @@ def test_a_number_is_of_what_is_counted_and_of_nothing_else(one: OwnMeasure, oth
     assert one.number == again.number
     assert m.OWN_FIRST < one.number < 1 << 62
     assert not same or one.number == other.number
+
+
+COUNTED_BY_SETTINGS = read_settings({"k.yaml": "measures: {d: {of: call, where: {disposition: x}, description: d}}"})
+(D,) = COUNTED_BY_SETTINGS.own.counting.numbers
+RECORDS = st.lists(
+    st.tuples(st.sampled_from(["ann", "bob"]), st.sampled_from([0, PANE_MS]), st.integers(1, 3), st.booleans()),
+    max_size=9,
+)
+
+
+@given(RECORDS, st.data())
+def test_team_sums_are_of_the_highest_version_with_what_any_record_of_it_counts(
+    records: list[tuple[str, int, int, bool]], data: st.DataObject
+) -> None:
+    """A record of a version may come with own measures, or without them, because they were not whole yet."""
+    sums = TeamSums(COUNTED_BY_SETTINGS, PANE_MS)
+
+    for agent, start_ms, version, whole in data.draw(st.permutations(records)):
+        change = PaneSum(Place(f"acme/agent:{agent}", start_ms), version, pack_tally({m.CALLS: version}))
+        sums.put(sum_record(change, {D: 10 * version} if whole else None).value or b"")
+
+    for start_ms in (0, PANE_MS):
+        here = [each for each in records if each[1] == start_ms]
+        top = {agent: max(v for a, _, v, _ in here if a == agent) for agent, *_ in here}
+        whole_tops = {agent for agent, _, version, whole in here if whole and version == top[agent]}
+        expected = {m.CALLS: sum(top.values()), D: sum(10 * top[agent] for agent in whole_tops)}
+        found = sums.panes.get("acme/tenant", {}).get(start_ms, {})
+        assert found == {number: value for number, value in expected.items() if value}
+        lacks = sums.bench.own_from("acme/tenant", Window(start_ms, start_ms + PANE_MS)) != WHOLE
+        assert lacks == (whole_tops != set(top))
