@@ -10,7 +10,7 @@ import pytest
 from kpistream.core import measures as m
 from kpistream.core.alerts import State, Transition
 from kpistream.core.event_predicates import Condition
-from kpistream.core.kpis import Value, evaluate
+from kpistream.core.kpis import Value, definition, evaluate
 from kpistream.core.own_measures import measure_words
 from kpistream.core.panes import PaneSum
 from kpistream.core.partition import PartitionSettings
@@ -192,6 +192,15 @@ def test_the_command_says_what_own_measures_count(tmp_path: Path) -> None:
 
     assert [line.strip() for line in shown.splitlines()[-2:]] == ["= d / calls", 'd: calls where disposition is "x"']
     assert last["measures"] == {"d": 'calls where disposition is "x"'}
+
+
+def test_a_name_that_holds_the_name_of_a_limit_stays_as_it_is() -> None:
+    text = "measures: {too_short_ms_of_mine: {of: call, where: {talk_ms: {below: 9 s}}, description: d}}\n"
+    text += "kpis: {k: {ratio: too_short_ms_of_mine / calls, better: lower, description: k}}\n"
+
+    (kpi,) = read_settings({"kpis.yaml": text}).own.kpis
+
+    assert definition(kpi) == "too_short_ms_of_mine / calls"
 
 
 def test_a_number_never_changes() -> None:

@@ -302,7 +302,7 @@ def definition(kpi: Kpi, limits: Limits = DEFAULT_LIMITS) -> str:
     if kpi.over != 1:
         text = f"{text} / {kpi.over}"
     for limit in EDGES_OF_LIMIT:
-        text = text.replace(limit, f"{getattr(limits, limit) // 1000} s")
+        text = text.replace(f" {limit}]", f" {getattr(limits, limit) // 1000} s]")
     return f"{text}, for each {kpi.per}" if kpi.per else text
 
 
