@@ -169,13 +169,14 @@ def results(**options: Any) -> None:
     result_commands.results_command(**options)
 
 
-@cli.command()
+@cli.command(epilog="Example: kpistream kpis --settings ./settings")
+@click.option("--settings", help="Directory of settings, whose own KPIs are listed, too.")
 @click.option("--json", "as_json", is_flag=True, help="JSON.")
-def kpis(as_json: bool) -> None:
+def kpis(settings: str | None, as_json: bool) -> None:
     """Every KPI with its definition and source."""
     from kpistream import commands
 
-    commands.kpis_command(as_json)
+    commands.kpis_command(settings, as_json)
 
 
 @cli.command(epilog="Example: kpistream watch --broker kafka:9092 --team sales-a")

@@ -20,7 +20,9 @@ from rich.table import Table
 from kpistream import service
 from kpistream.accepting import accept_topics
 from kpistream.config import Config
-from kpistream.core.kpis import KPIS, definition
+from kpistream.core.kpis import KPIS, Kpi, definition
+from kpistream.core.own_kpis import OwnKpis
+from kpistream.core.own_measures import measure_words
 from kpistream.core.roster import Roster
 from kpistream.core.settings import Settings
 from kpistream.core.validation import validate_lines
@@ -28,7 +30,7 @@ from kpistream.core.windows import zone_of_name
 from kpistream.errors import ConfigError
 from kpistream.following import settings_asked_with, settings_of_entry
 from kpistream.history import ddl, queries, render
-from kpistream.history.reports import Question, report_agents, report_json
+from kpistream.history.reports import Own, Question, report_agents, report_json
 from kpistream.history.store import open_store
 from kpistream.loading import load_files, publish_events
 from kpistream.log import admin as log_admin
@@ -168,10 +170,12 @@ def report_command(*, store: str | None, settings: str | None, form: str | None,
     zone_of_name(zone)
     from_ms, to_ms = instant_ms(options["from_"], zone), instant_ms(options["to"], zone)
     with open_store(config.store) as history:
-        roster = settings_asked_with(history, settings, config).roster
+        live = settings_asked_with(history, settings, config)
+        roster = live.roster
         known = roster.tenant(options["tenant"] or "default")
         settle_ms = None if form is None else known.settle_ms  # a table does not show it
-        question = Question(from_ms, to_ms, zone, options["tenant"], options["by"], known.limits, settle_ms)
+        own = Own(live.own, live.schedules)
+        question = Question(from_ms, to_ms, zone, options["tenant"], options["by"], known.limits, settle_ms, own)
         found = report_agents(history, question, _names(roster))
     if form is None and options["tenant"] is not None and not found.rows:
         click.echo(f'history holds nothing of tenant "{options["tenant"]}" in this span', err=True)
@@ -202,8 +206,10 @@ def instant_ms(text: str | None, zone: str) -> int | None:
     return int(moment.timestamp() * 1000)
 
 
-def kpis_command(as_json: bool) -> None:
-    """`kpistream kpis`."""
+def kpis_command(settings: str | None, as_json: bool) -> None:
+    """`kpistream kpis`: the catalogue, then what the settings add to it."""
+    own = service.live_settings(service.load_config(settings=settings)).own
+    kpis = (*KPIS, *own.kpis)
     if as_json:
         rows = [
             {
@@ -214,14 +220,22 @@ def kpis_command(as_json: bool) -> None:
                 "definition": definition(kpi),
                 "source": kpi.source,
             }
-            for kpi in KPIS
+            | ({"form": kpi.form, "measures": _own_words(kpi, own)} if kpi.form else {})
+            for kpi in kpis
         ]
         click.echo(json.dumps(rows, indent=2))
         return
     table = Table("KPI", "unit", "better", "definition", box=None, pad_edge=False, leading=1)
-    for kpi in KPIS:
-        table.add_row(kpi.name, kpi.unit, kpi.better, f"{kpi.words}\n= {definition(kpi)}")
+    for kpi in kpis:
+        lines = [kpi.words, f"= {definition(kpi)}", *(f"{name}: {said}" for name, said in _own_words(kpi, own).items())]
+        table.add_row(kpi.name, kpi.unit, kpi.better, "\n".join(lines))
     _print(table, 100)
+
+
+def _own_words(kpi: Kpi, own: OwnKpis) -> dict[str, str]:
+    """What the own measures of a KPI count, by name."""
+    names = dict(kpi.numbers)
+    return {each.name: measure_words(each) for each in own.measures if each.name in names}
 
 
 def _print(table: Table, width: int) -> None:
@@ -326,7 +340,8 @@ def check_command(directory: str) -> int:
     people = sum(len(tenant.people) for tenant in found.roster.tenants.values())
     scheduled = "".join(f", {count} {name}" for name, count in found.schedules.counts().items() if count)
     told = f", {len(found.notify.receivers)} receivers" if found.notify.receivers else ""
-    counts = f"{len(found.roster.tenants)} tenants, {people} people, {len(found.targets)} targets"
+    own = f", {len(found.own.kpis)} own KPIs" if found.own.kpis else ""
+    counts = f"{len(found.roster.tenants)} tenants, {people} people, {len(found.targets)} targets{own}"
     click.echo(f"fit: {counts}{scheduled}{told}")
     return 0
 

@@ -24,6 +24,22 @@ class SettingsMetrics:
         )
 
 
+class OwnMetrics:
+    """What a worker shows of measures that settings define."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.partial = Gauge(
+            "kpistream_own_measures_partial_partitions",
+            "Partitions whose own measures do not reach back to where live windows do.",
+            registry=registry,
+        )
+        self.failures = Counter(
+            "kpistream_own_measures_refill_failures_total",
+            "Failures to read the log again for own measures.",
+            registry=registry,
+        )
+
+
 class WorkerMetrics:
     """What a worker shows."""
 
@@ -66,7 +82,7 @@ class WorkerMetrics:
             "kpistream_source_silent", "1 while nothing comes from a source though people work.", ["tenant", "source"]
         )
         self.tick_seconds = histogram("kpistream_tick_seconds", "One pass of the ticker.")
-        self.settings = SettingsMetrics(registry)
+        self.settings, self.own = SettingsMetrics(registry), OwnMetrics(registry)
 
 
 class NotifyMetrics:

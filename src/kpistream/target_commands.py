@@ -14,9 +14,10 @@ from kpistream import service
 from kpistream.commands import instant_ms
 from kpistream.core.attainment import WEEKS, Past, lint_links
 from kpistream.core.backtest import Told, agents_told, teams_told
-from kpistream.core.kpis import BY_NAME
+from kpistream.core.kpis import Kpi
 from kpistream.core.linting import Finding, lint_targets
 from kpistream.core.linting_floor import lint_floor
+from kpistream.core.own_kpis import counted
 from kpistream.core.provenance import provenances
 from kpistream.core.roster import Roster
 from kpistream.core.settings import Settings
@@ -42,7 +43,7 @@ def explain_command(
 ) -> None:
     """`kpistream targets explain`."""
     live = settings_of(settings)
-    _check_kpi(kpi)
+    _check_kpi(kpi, live)
     whose = tenant_of(live.roster, tenant)
     zone = live.roster.tenant(whose).zone
     at_ms = _at_ms(at, zone)
@@ -82,7 +83,7 @@ def lint_command(*, at: str | None, settings: str | None, store: str | None, as_
 
 def _past_findings(location: str, live: Settings, at_ms: int) -> list[Finding]:
     past, span = Past(live, at_ms), Span(at_ms - WEEKS * _WEEK_MS, at_ms)
-    settled = any(BY_NAME[each.kpi].settles for each in live.targets)
+    settled = any(each.defined.settles for each in live.targets)
     with open_store(location) as store:
         days = agent_days(store, live.roster, span, settled=settled)
         for day in chain(days, team_days(store, live.roster, span)):
@@ -96,15 +97,15 @@ def suggest_command(
 ) -> int:
     """`kpistream targets suggest`: 1 when history holds no day of it."""
     live = settings_of(settings)
-    _check_kpi(kpi)
-    if fault := member_fault(BY_NAME[kpi], member):
+    _check_history(_check_kpi(kpi, live))
+    if fault := member_fault(_check_kpi(kpi, live), member):
         raise click.UsageError(f"--member {fault}")
     whose = tenant_of(live.roster, tenant)
     at_ms = _at_ms(at, live.roster.tenant(whose).zone)
     suggestion = Suggestion(live, Wanted(kpi, whose, member, options["percentile"], options["minimum_sample"]))
     with open_store(service.load_config(store=options["store"]).store) as store:
         span = Span(at_ms - options["weeks"] * _WEEK_MS, at_ms, whose)
-        for day in agent_days(store, live.roster, span, settled=BY_NAME[kpi].settles):
+        for day in agent_days(store, live.roster, span, settled=_check_kpi(kpi, live).settles):
             suggestion.take(day)
     if not suggestion.days:
         click.echo(f"history holds no whole day of {kpi} of tenant {whose} in {options['weeks']} weeks", err=True)
@@ -129,6 +130,9 @@ def backtest_command(
         raise click.UsageError("--to must be after --from")
     span = Span(from_ms, to_ms)
     asked = [each for each in live.targets if target in (None, each.name)]
+    if target is not None:
+        _check_history(asked[0].defined)
+    asked = [each for each in asked if not counted(each.defined)]
     with open_store(service.load_config(store=options["store"]).store) as store:
         left_out = dict(_left_out(store, asked, span))
         asked = [each for each in asked if each.name not in left_out]
@@ -145,7 +149,7 @@ def backtest_command(
 
 def _left_out(store: Store, asked: list[Target], span: Span) -> Iterator[tuple[str, str]]:
     """Targets that cannot be replayed, and why."""
-    settling = [each for each in asked if BY_NAME[each.kpi].settles]
+    settling = [each for each in asked if each.defined.settles]
     unnamed = deals_without_call(store, span) if settling else 0
     for target in settling:
         if target.scope is not Scope.AGENT:
@@ -162,7 +166,7 @@ def _told(store: Store, live: Settings, asked: list[Target], span: Span) -> Iter
     agents = [each for each in asked if each.scope is Scope.AGENT]
     others = [each for each in asked if each.scope is not Scope.AGENT]
     if agents:
-        settling = any(BY_NAME[each.kpi].settles for each in agents)
+        settling = any(each.defined.settles for each in agents)
         panes = agent_panes(store, span, live.roster) if settling else queries.agent_panes(store, span)
         yield from agents_told(live, agents, panes, span.to_ms)
     if others:
@@ -186,9 +190,17 @@ def tenant_of(roster: Roster, tenant: str | None) -> str:
     return next(iter(roster.tenants)) if tenant is None else tenant
 
 
-def _check_kpi(kpi: str) -> None:
-    if kpi not in BY_NAME:
-        raise click.UsageError(f'"{kpi}" is no KPI{near(kpi, BY_NAME)}')
+def _check_kpi(name: str, live: Settings) -> Kpi:
+    kpi = live.own.find(name)
+    if kpi is None:
+        raise click.UsageError(f'"{name}" is no KPI{near(name, live.own.names)}')
+    return kpi
+
+
+def _check_history(kpi: Kpi) -> None:
+    """Raises UsageError for a KPI whose sums are in no pane of the past."""
+    if counted(kpi):
+        raise click.UsageError(f"{kpi.name} has own measures, which panes of the past do not have")
 
 
 def _at_ms(text: str | None, zone: str) -> int:

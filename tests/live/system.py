@@ -285,6 +285,12 @@ class System:
         for future in self._admin.incremental_alter_configs([resource]).values():
             future.result(timeout=30)
 
+    def forget_before(self, name: str, partition: int, offset: int) -> None:
+        """Delete the records of a partition before an offset, as retention does."""
+        where = TopicPartition(self.topic(name), partition, offset)
+        for future in self._admin.delete_records([where]).values():
+            future.result(timeout=30)
+
     def produce(self, records: Iterable[Sent]) -> int:
         """Append to the events topic; how many, once all are durable."""
         return self.produce_to("events", records)

@@ -21,8 +21,9 @@ from kpistream.core.windows import BUSINESS_DAY, Window
 from kpistream.log.publisher import Publisher
 from kpistream.log.topics import Topics
 from kpistream.metrics import WorkerMetrics
-from kpistream.stream.judging import AGENT_KINDS, DUE_A_LOOK, LOOK_AGAIN_MS, Bench
+from kpistream.stream.judging import AGENT_KINDS, Bench
 from kpistream.stream.live import LiveWindows, scope_window
+from kpistream.stream.overdue import DUE_A_LOOK, LOOK_AGAIN_MS
 from kpistream.stream.rota import DUE_MS, Rota
 from kpistream.stream.showing import Known, Show, TickerPorts
 from tests.unit.test_schedules import at
@@ -227,7 +228,7 @@ def test_time_alone_brings_the_next_look_after_a_minute():
 
 def test_clock_that_goes_back_does_not_stop_the_looks():
     bench = Floor(settings()).bench
-    bench._again_ms[DAY] = at("2026-03-02 11:00")
+    bench._overdue.looked(DAY, at("2026-03-02 11:00"))
 
     assert bench.due_again(at("2026-03-02 11:00") + LOOK_AGAIN_MS - 1) == []
     assert bench.due_again(at("2026-03-02 09:00")) == [DAY]
@@ -378,7 +379,8 @@ def test_what_is_remembered_of_somebody_goes_with_the_windows():
 def test_time_brings_fifty_slots_to_a_look_the_longest_ago_first():
     bench = Floor(settings()).bench
     slots = [(f"acme/agent:{number}", "business-day") for number in range(2 * DUE_A_LOOK + 20)]
-    bench._again_ms = dict.fromkeys(slots, at("2026-03-02 10:00"))
+    for slot in slots:
+        bench._overdue.looked(slot, at("2026-03-02 10:00"))
 
     looks = [bench.due_again(at("2026-03-02 10:02")) for _ in range(4)]
 

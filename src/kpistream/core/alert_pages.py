@@ -55,6 +55,8 @@ _REASONS: Final[dict[Why, str]] = {
     Why.CATCHING_UP: "the worker recovers or lags: it knows too little of the present",
     Why.PANES_CLOSED: "the window begins before the panes that are live: the horizon is shorter than the window",
     Why.HISTORY_UNREACHABLE: "ClickHouse does not answer",
+    Why.REFILLING: "the KPI's own measures are still counted for the begin of the window: no transition is made of it",
+    Why.COUNTED_LATER: "the KPI's own measures are counted since a moment in the window: the log reaches no further",
     Why.OFF_SHIFT: "nobody is at work",
     Why.NOT_COVERED: "the scope has left the team, or the target has left the settings",
 }

@@ -14,7 +14,9 @@ import msgspec
 from msgspec.structs import replace
 
 from kpistream.core.contributing import MISSED, Contributor
-from kpistream.core.kpis import BY_NAME, Value, definition
+from kpistream.core.kpis import BY_NAME, Value, definition, shape
+from kpistream.core.outages import OUTAGE_KPI
+from kpistream.core.own_kpis import Shape
 from kpistream.core.targets import Direction, Judgement, Severity, Target, Verdict, Why
 from kpistream.core.windows import CALENDAR_WINDOWS, LIVE_WINDOWS, Window
 
@@ -120,6 +122,14 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True):
     """Begin of the last window in which it was said that the target is reached; carried along by what comes after."""
     contributors: tuple[Contributor, ...] = ()
     """The events, or agents of a team, that have most to do with it; none where nobody has looked."""
+
+    shape: Shape | msgspec.UnsetType = msgspec.UNSET
+    """Of a KPI of the settings; left out for one of the catalogue."""
+
+    @property
+    def own(self) -> Shape | None:
+        """The shape, None for a KPI of the catalogue."""
+        return self.shape if isinstance(self.shape, Shape) else None
 
     @property
     def begins(self) -> bool:
@@ -295,6 +305,7 @@ def _made(alert: Alert, look: Look, state: State, severity: Severity, now_ms: in
         since_ms=alert.since_ms if alert.sequence else None,
         bound_from=look.bound_from,
         reached_from_ms=alert.reached_from_ms,
+        shape=shape(target.own) or msgspec.UNSET,
     )
 
 
@@ -378,16 +389,11 @@ def decode_transition(value: bytes) -> Transition:
     return _decode(value)
 
 
-def explain(transition: Transition) -> str:
-    """The alert in one line: who, what, how many, the bound, and the formula behind the number."""
-    who = transition.display_name or transition.scope
-    number = "no value" if transition.value is None else f"{transition.value:.6g}"
-    cases = "" if transition.denominator is None else f" (n {transition.denominator})"
-    bounds = [f"at least {transition.low:.6g}"] if transition.low is not None else []
-    bounds += [f"at most {transition.high:.6g}"] if transition.high is not None else []
+def unit_and_formula(transition: Transition) -> tuple[str, str]:
+    """Of the transition's KPI: no unit and its name for one that this version does not know."""
+    if transition.own is not None:
+        return transition.own.unit, transition.own.formula
     kpi = BY_NAME.get(transition.kpi)
-    unit, formula = ("ms", transition.kpi) if kpi is None else (kpi.unit, definition(kpi))
-    return (
-        f"{who}: {transition.kpi} {number}{cases}, target {transition.target} {' and '.join(bounds)} {unit}, "
-        f"{transition.window}, {transition.to_state} ({transition.reason}); {formula}"
-    )
+    if kpi is None:
+        return "ms" if transition.kpi == OUTAGE_KPI else "", transition.kpi
+    return kpi.unit, definition(kpi)

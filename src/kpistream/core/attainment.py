@@ -12,9 +12,10 @@ from typing import Final, NamedTuple
 import msgspec
 
 from kpistream.core.bound_words import bound_words, decimal
+from kpistream.core.catalogue import Kpi
 from kpistream.core.days import Day
-from kpistream.core.kpis import BY_NAME
 from kpistream.core.linting import Check, Finding, named
+from kpistream.core.own_kpis import counted
 from kpistream.core.pace import Proration, pace, proration
 from kpistream.core.provenance import scope_window, team_of_scope
 from kpistream.core.resolution import Held, deciding_ms, in_force, resolve
@@ -22,6 +23,7 @@ from kpistream.core.schedules import Basis
 from kpistream.core.settings import Settings
 from kpistream.core.targets import Target, beyond, covers, exact, measured
 from kpistream.core.windows import BUSINESS_DAY
+from kpistream.core.working_time import by_the_hour, with_working_time
 
 WEEKS: Final = 12
 ENOUGH_DAYS: Final = 10
@@ -65,10 +67,10 @@ class Past:
 
     def _held(self, target: Target, day: Day) -> Held | None:
         """The bound of today, or of the day on which the target begins."""
-        kpi, at_ms = BY_NAME[target.kpi], max(self._at_ms, target.from_ms)
+        kpi, at_ms = target.defined, max(self._at_ms, target.from_ms)
         team = team_of_scope(self._settings.roster, day.tenant, day.scope, self._at_ms)
-        if kpi.denominator is None and target.window != BUSINESS_DAY:
-            return None  # a count of an hour is not one of a day
+        if counted(kpi) or (kpi.denominator is None and target.window != BUSINESS_DAY):
+            return None  # own measures are in no pane; a count of an hour is not one of a day
         if not covers(target, day.tenant, day.scope, team):
             return None
         window = scope_window(self._settings.roster, day.tenant, day.scope, target.window, at_ms)
@@ -77,8 +79,9 @@ class Past:
         return held if in_force(target, held_ms) else None
 
     def _judge(self, known: _Met, target: Target, day: Day) -> None:
-        value = measured(target, day.tally, self._settings.roster.tenant(day.tenant).limits)
-        seen = exact(BY_NAME[target.kpi], value)
+        tally = tally_of(self._settings, target.defined, day)
+        value = measured(target, tally, self._settings.roster.tenant(day.tenant).limits)
+        seen = exact(target.defined, value)
         asked = asked_of(self._settings, target, day)
         few = value.denominator is not None and value.denominator < target.minimum_sample
         if seen is None or asked is None or few:
@@ -113,7 +116,7 @@ class Deals(NamedTuple):
 def lint_links(settings: Settings, deals: Mapping[str, Deals], at_ms: int) -> Iterator[Finding]:
     """Targets on calls that settle, where many deals are not of the agents' own calls; `deals` by tenant."""
     for target in settings.targets:
-        if not BY_NAME[target.kpi].settles or target.to_ms <= at_ms:
+        if not target.defined.settles or target.to_ms <= at_ms:
             continue
         for tenant, (won, linked) in sorted(deals.items()):
             if target.tenant in (None, tenant) and won >= ENOUGH_DEALS and linked < MOST * won:
@@ -125,19 +128,28 @@ def lint_links(settings: Settings, deals: Mapping[str, Deals], at_ms: int) -> It
 
 def asked_of(settings: Settings, target: Target, day: Day) -> Target | None:
     """The target with what the schedule asks of an agent's count on a day; None when it asks for nothing."""
-    share = working_share(settings, target.kpi, day)
+    share = working_share(settings, target.defined, day)
     if share == 1 or target.low is None:
         return target
     return msgspec.structs.replace(target, low=target.low * share) if share else None
 
 
-def working_share(settings: Settings, kpi: str, day: Day) -> Fraction:
+def working_share(settings: Settings, kpi: Kpi, day: Day) -> Fraction:
     """Share of a count's bound that the schedule asks of a scope on a day; all of it where none is known."""
     known = day.tenant in settings.schedules.tenants and day.scope.startswith(_AGENT)
-    if not known or proration(BY_NAME[kpi]) is not Proration.BY_TIME:
+    if not known or proration(kpi) is not Proration.BY_TIME:
         return Fraction(1)
     plan = settings.schedules.plan(day.tenant, day.scope.removeprefix(_AGENT), BUSINESS_DAY, day.window)
     return Fraction(1) if plan.basis is Basis.NONE else pace(Fraction(1), plan, day.window.to_ms).prorated
+
+
+def tally_of(settings: Settings, kpi: Kpi, day: Day) -> Mapping[int, int]:
+    """The sums of a day; for a KPI by the hour with the working time of an agent beside them."""
+    known = day.tenant in settings.schedules.tenants and day.scope.startswith(_AGENT)
+    if not known or not by_the_hour(kpi):
+        return day.tally
+    plan = settings.schedules.plan(day.tenant, day.scope.removeprefix(_AGENT), BUSINESS_DAY, day.window)
+    return with_working_time(day.tally, plan, day.window.to_ms)
 
 
 def _names(scopes: list[tuple[str, str]]) -> str:

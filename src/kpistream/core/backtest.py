@@ -5,7 +5,7 @@ target's own `from` and `to`, so that a target can be tried before it begins; lo
 arrived: everything is taken to have come in time. Silence of a source is not seen.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Final, NamedTuple
 
@@ -21,6 +21,7 @@ from kpistream.core.settings import Settings
 from kpistream.core.tallies import NOTHING, pack_tally
 from kpistream.core.targets import NOT_COVERED, OFF_SHIFT, Due, Judgement, Target, covers, judge, paced
 from kpistream.core.windows import BUSINESS_DAY, RunningWindow, Window
+from kpistream.core.working_time import by_the_hour, with_working_time
 
 _AGENT: Final = "agent:"
 _ALARMED: Final = (State.FIRING, State.RECOVERING)
@@ -140,7 +141,8 @@ class Replay:
         if self._work.duty(now_ms).suspends:
             return OFF_SHIFT
         due = self._work.due(target, running.window, now_ms) if paced(target) else None
-        return judge(target, running.tally, self._limits, due)
+        tally = self._work.beside(running.tally, target, running.window, now_ms)
+        return judge(target, tally, self._limits, due)
 
 
 class _Work:
@@ -164,10 +166,20 @@ class _Work:
         """What a count lets expect by then."""
         if not self.known or target.low is None:
             return None
+        plan = self._plan_of(target, window)
+        expected = pace(target.low, plan, at_ms).expected
+        return None if expected is None or plan.basis is Basis.NONE else Due(expected, str(plan.basis))
+
+    def beside(self, tally: Tally, target: Target, window: Window, at_ms: int) -> Mapping[int, int]:
+        """The sums; for a target by the hour with the working time by then beside them."""
+        if not self.known or not by_the_hour(target.defined):
+            return tally
+        return with_working_time(tally, self._plan_of(target, window), at_ms)
+
+    def _plan_of(self, target: Target, window: Window) -> Plan:
         if self._plan is None or self._plan.window != window:
             self._plan = self._schedules.plan(self._tenant, self._agent, target.window, window)
-        expected = pace(target.low, self._plan, at_ms).expected
-        return None if expected is None or self._plan.basis is Basis.NONE else Due(expected, str(self._plan.basis))
+        return self._plan
 
 
 class Told(NamedTuple):

@@ -3,7 +3,6 @@
 from fractions import Fraction
 from typing import Final
 
-from kpistream.core.kpis import BY_NAME
 from kpistream.core.targets import Target
 
 _MINUTE_MS: Final = 60_000
@@ -33,7 +32,7 @@ def bound_text(unit: str, value: Fraction) -> str:
 
 def bound_words(target: Target, value: Fraction) -> str:
     """A bound of a target for people: with its unit and member."""
-    unit = BY_NAME[target.kpi].unit
+    unit = target.defined.unit
     text = bound_text(unit, value)
     if unit in ("share", "ms"):
         return text

@@ -54,6 +54,12 @@ class Kpi:
     """A case counts in the window in which the settle time after it ends. Live, of agents only."""
     doubt: str = ""
     """Measure of cases of which nobody knows whether they belong to the numerator: no target is missed for them."""
+    form: str = ""
+    """How the settings define it, one of `own_kpis.FORMS`; empty for a KPI of the catalogue."""
+    numbers: tuple[tuple[str, int], ...] = ()
+    """Measures of the formula that the catalogue does not have, with their numbers."""
+    no_evidence: str = ""
+    """Why no evidence is weighed for it, when that does not follow from the rest."""
 
 
 _AMAZON: Final = "Amazon Connect Administrator Guide, Metrics definitions"

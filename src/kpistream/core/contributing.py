@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from kpistream.core.catalogue import BY_NAME
 from kpistream.core.kpis import DEFAULT_LIMITS, Limits, weights
 from kpistream.core.measures import Contribution
 from kpistream.core.targets import Target, Why
@@ -54,10 +53,13 @@ class Part(NamedTuple):
 def contributors(
     target: Target, reason: Why, parts: Iterable[Part], limits: Limits = DEFAULT_LIMITS
 ) -> tuple[Contributor, ...]:
-    """The parts that have most to do with a miss, at most five; none where nothing is missed."""
-    if reason not in MISSED:
+    """The parts that have most to do with a miss, at most five; none where nothing is missed.
+
+    None either of a KPI with own measures or working time: a part does not hold what it adds to those.
+    """
+    if reason not in MISSED or target.defined.numbers:
         return ()
-    above, below = weights(BY_NAME[target.kpi], limits, target.member)
+    above, below = weights(target.defined, limits, target.member)
     pull_of = _pull_of(target, reason)
     found: list[tuple[int, int, str, int, int | None]] = []
     for name, from_ms, contribution in parts:
@@ -83,7 +85,7 @@ def _sum(contribution: Contribution, weights_: Mapping[int, int]) -> int:
 
 def _pull_of(target: Target, reason: Why) -> Callable[[int, int | None, int | None], int | None]:
     """How much a part has to do with a miss, by numerator, denominator and pane; None: nothing."""
-    kpi, below = BY_NAME[target.kpi], reason in BELOW
+    kpi, below = target.defined, reason in BELOW
     bound = target.low if below else target.high
     assert bound is not None, target
     cases, values = bound.numerator * kpi.over, bound.denominator * kpi.times

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Final
 
 from kpistream.core.evidence import Bets
-from kpistream.core.kpis import BY_NAME, Limits
+from kpistream.core.kpis import Limits
 from kpistream.core.slips import Course, slip
 from kpistream.core.tallies import unpack_tally
 from kpistream.core.targets import Target, measured, paced
@@ -79,7 +79,7 @@ class _Detector:
         courses = [course.copy() for course in self._courses]
         for start_ms in starts[bisect_right(starts, self._to_ms) :]:
             _take(courses, self._sides(start_ms, running))
-        whole = sides(BY_NAME[target.kpi], target, running.tally, value)
+        whole = sides(target.defined, target, running.tally, value)
         found = zip(courses, whole, strict=True)
         return together([side if isinstance(side, float) else course.against() for course, side in found])
 
@@ -137,7 +137,7 @@ def _sides_of(target: Target, packed: bytes, limits: Limits) -> _Sides:
     """Of one pane; empty when it has no cases."""
     tally = _unpacked(packed)
     value = measured(target, tally, limits)
-    return sides(BY_NAME[target.kpi], target, tally, value) if value.denominator else []
+    return sides(target.defined, target, tally, value) if value.denominator else []
 
 
 def _bets(found: _Sides, at: int) -> Bets | None:

@@ -12,10 +12,11 @@ from typing import Final
 
 import msgspec
 
-from kpistream.core.alerts import State, Transition
+from kpistream.core.alerts import State, Transition, unit_and_formula
 from kpistream.core.contributing import Contributor
-from kpistream.core.kpis import BY_NAME, definition
-from kpistream.core.outages import OUTAGE_KPI, SOURCE_KIND
+from kpistream.core.kpis import BY_NAME
+from kpistream.core.outages import SOURCE_KIND
+from kpistream.core.own_kpis import PER_HOUR
 from kpistream.core.targets import Direction, Severity, Why
 from kpistream.core.windows import BUSINESS_DAY
 
@@ -100,6 +101,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     value: float | int | None
     numerator: int | None
     denominator: int | None
+    worked_ms: int | None
+    """Of a KPI by the hour: the working time that it is over, which is its denominator."""
     direction: Direction
     low: float | None
     high: float | None
@@ -184,15 +187,16 @@ _SAME: Final = (
 
 def explained(transition: Transition) -> Explanation:
     """The transition with everything that follows from it."""
-    kpi, state = BY_NAME.get(transition.kpi), transition.to_state
+    (unit, formula), state = unit_and_formula(transition), transition.to_state
     scope_kind, _, name = transition.scope.partition(":")
     source = name if scope_kind == SOURCE_KIND else None
     resting = state in (State.NO_DATA, State.SUSPENDED)
     return Explanation(
         **{name: getattr(transition, name) for name in _SAME},
         happened=happened(transition),
-        unit=_unit(transition),
-        formula=transition.kpi if kpi is None else definition(kpi),
+        unit=unit,
+        formula=formula,
+        worked_ms=transition.denominator if _by_the_hour(transition) else None,
         who=transition.display_name or name or transition.tenant,
         source=source,
         last_ms=None if source is None else transition.window_from_ms,
@@ -210,9 +214,8 @@ def explained(transition: Transition) -> Explanation:
     )
 
 
-def _unit(transition: Transition) -> str:
-    kpi = BY_NAME.get(transition.kpi)
-    return kpi.unit if kpi is not None else "ms" if transition.kpi == OUTAGE_KPI else ""
+def _by_the_hour(transition: Transition) -> bool:
+    return transition.own is not None and transition.own.form == PER_HOUR
 
 
 def happened(transition: Transition) -> Happened:

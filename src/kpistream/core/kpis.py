@@ -5,8 +5,9 @@ division; an empty denominator gives None, never 0. Never average two values of 
 and evaluate again.
 """
 
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -17,6 +18,7 @@ from kpistream.core import measures as m
 from kpistream.core.catalogue import BY_NAME, KPIS, Better, Kpi
 from kpistream.core.currencies import NUMERIC
 from kpistream.core.measures import name_of
+from kpistream.core.own_kpis import SCHEDULED_TIME, OwnKpis, Shape
 
 __all__ = [
     "BY_NAME",
@@ -33,7 +35,9 @@ __all__ = [
     "definition",
     "evaluate",
     "evaluate_all",
+    "evaluate_own",
     "parse",
+    "shape",
 ]
 
 
@@ -98,9 +102,9 @@ class Term:
     sign: int
     name: str
     comparison: str = ""
-    """`<` or `>=` for a part of a histogram, else empty."""
+    """`<` or `>=` for a part of a histogram, `to` for a part between two edges, else empty."""
     limit: str = ""
-    """Name of the limit that cuts the histogram."""
+    """Name of the limit that cuts the histogram, or its edges in seconds: `60`, `120 600`."""
 
 
 _FAMILIES: Final = {family.name: family for family in m.FAMILIES}
@@ -111,37 +115,58 @@ _HISTOGRAMS: Final = {
 }
 
 
-_TERM: Final = re.compile(r"(-?)(\w+)(?:\[(<|>=) (\w+)\])?")
+_TERM: Final = re.compile(r"(-?)(\w+)(?:\[(?:(<|>=) ([a-z]\w*)|(<|>=) (\d+) s|(\d+) s to (\d+) s)\])?")
 
 
-def _known(name: str, limit: str | None) -> bool:
-    if limit is None:
-        return name in m.BY_NAME or name in _FAMILIES
-    return name in _HISTOGRAMS and limit in EDGES_OF_LIMIT
+def _term(part: str, more: Collection[str]) -> Term | None:
+    """A summand as it is written; None when it is not one."""
+    found = _TERM.fullmatch(part)
+    if found is None:
+        return None
+    minus, name, comparison, limit, own_comparison, edge, low, high = found.groups(default="")
+    sign = -1 if minus else 1
+    if not (comparison or own_comparison or low):
+        return Term(sign, name) if name in m.BY_NAME or name in _FAMILIES or name in more else None
+    if name not in _HISTOGRAMS or (comparison and limit not in EDGES_OF_LIMIT):
+        return None
+    edges = (edge, low, high)
+    if any(each and 1000 * int(each) not in _HISTOGRAMS[name] for each in edges):
+        return None
+    if comparison or own_comparison:
+        return Term(sign, name, comparison or own_comparison, limit or edge)
+    return Term(sign, name, "to", f"{low} {high}")
 
 
 @lru_cache(maxsize=1024)
-def parse(formula: str) -> tuple[Term, ...]:
-    """The terms of a formula; raises ValueError when it is not one or names no measure of ours."""
+def parse(formula: str, more: tuple[str, ...] = ()) -> tuple[Term, ...]:
+    """The terms of a formula; raises ValueError when it is not one or names no measure of ours, or of `more`."""
     out: list[Term] = []
     for part in formula.replace(" - ", " + -").split(" + "):
-        found = _TERM.fullmatch(part)
-        if found is None or not _known(*found.group(2, 4)):
+        term = _term(part, more)
+        if term is None:
             raise ValueError(f'"{part}" in formula "{formula}" is neither a measure nor a part of a histogram')
-        minus, name, comparison, limit = found.groups(default="")
-        out.append(Term(-1 if minus else 1, name, comparison, limit))
+        out.append(term)
     return tuple(out)
 
 
-def _numbers(formula: str, limits: Limits) -> Iterator[tuple[int, int]]:
+def _span_ms(term: Term, limits: Limits) -> tuple[int, float]:
+    """The part of a histogram that a term names: lower edges in `[from, to)`."""
+    if term.comparison == "to":
+        low, high = term.limit.split(" ")
+        return 1000 * int(low), 1000 * int(high)
+    edge = 1000 * int(term.limit) if term.limit.isdecimal() else getattr(limits, term.limit)
+    return (0, edge) if term.comparison == "<" else (edge, math.inf)
+
+
+def _numbers(formula: str, limits: Limits, own: Mapping[str, int]) -> Iterator[tuple[int, int]]:
     """Sign and measure number of everything that a formula without families adds up."""
-    for term in parse(formula):
+    for term in parse(formula, tuple(own)):
         if not term.comparison:
-            yield term.sign, m.BY_NAME[term.name].number
+            yield term.sign, own[term.name] if term.name in own else m.BY_NAME[term.name].number
             continue
-        edge = getattr(limits, term.limit)
+        from_ms, to_ms = _span_ms(term, limits)
         for offset, lower in enumerate(_HISTOGRAMS[term.name]):
-            if (lower < edge) == (term.comparison == "<"):
+            if from_ms <= lower < to_ms:
                 yield term.sign, _FAMILIES[term.name].first + offset
 
 
@@ -163,9 +188,10 @@ class _Plan:
         """By sum: number of the measure that it is, -1 when it is more than one measure."""
         self.adds: dict[int, list[tuple[int, int]]] = {}
         """Measure number -> sums of more than one measure that it goes into, with its sign."""
-        for formula in (formula for kpi in kpis for formula in (kpi.numerator, kpi.denominator)):
-            if formula is not None and formula not in self.slots and formula not in _FAMILIES:
-                self._add_sum(formula, limits)
+        for kpi in kpis:
+            for formula in (kpi.numerator, kpi.denominator):
+                if formula is not None and formula not in self.slots and formula not in _FAMILIES:
+                    self._add_sum(formula, limits, dict(kpi.numbers))
         self._kpis: list[tuple[str, int, int, int, int]] = [
             (kpi.name, self.slots[kpi.numerator], self.slots.get(kpi.denominator or "", -1), kpi.times, kpi.over)
             for kpi in kpis
@@ -174,9 +200,9 @@ class _Plan:
         """Name, sums above and below the line (-1: no line), `times`, `over`."""
         self._families = [kpi for kpi in kpis if kpi.per]
 
-    def _add_sum(self, formula: str, limits: Limits) -> None:
+    def _add_sum(self, formula: str, limits: Limits, own: Mapping[str, int]) -> None:
         slot = self.slots[formula] = len(self.slots)
-        numbers = list(_numbers(formula, limits))
+        numbers = list(_numbers(formula, limits, own))
         if len(numbers) == 1 and numbers[0][0] == 1:
             self.plain.append(numbers[0][1])
             return
@@ -207,7 +233,7 @@ class _Plan:
             return {kpi.name: {} for kpi in self._families}
         members: dict[str, dict[str, int]] = {}
         for number in sorted(tally):
-            if number >= m.WON_MINOR:
+            if m.WON_MINOR <= number < m.OWN_FIRST:
                 family, name = name_of(number)
                 members.setdefault(family, {})[name] = tally[number]
         return {kpi.name: self._family(kpi, sums, members) for kpi in self._families}
@@ -257,11 +283,16 @@ def weights(kpi: Kpi, limits: Limits = DEFAULT_LIMITS, member: str | None = None
         if formula in _FAMILIES:
             return {} if member is None else {_FAMILIES[formula].first + _offset(member): 1}
         found: dict[int, int] = {}
-        for sign, number in _numbers(formula, limits):
+        for sign, number in _numbers(formula, limits, dict(kpi.numbers)):
             found[number] = found.get(number, 0) + sign
         return found
 
     return Weights(of(kpi.numerator), None if kpi.denominator is None else of(kpi.denominator))
+
+
+@lru_cache(maxsize=256)
+def _plan_of_own(own: OwnKpis, limits: Limits) -> _Plan:
+    return _Plan(own.kpis, limits)
 
 
 def evaluate(kpi: Kpi, tally: Mapping[int, int], limits: Limits = DEFAULT_LIMITS) -> Value | Family:
@@ -275,6 +306,11 @@ def evaluate_all(tally: Mapping[int, int], limits: Limits = DEFAULT_LIMITS) -> E
     return _plan_of_all(limits).evaluate(tally)
 
 
+def evaluate_own(own: OwnKpis, tally: Mapping[int, int], limits: Limits = DEFAULT_LIMITS) -> Evaluated:
+    """Every KPI that the settings define, over a tally."""
+    return _plan_of_own(own, limits).evaluate(tally) if own.kpis else Evaluated({}, {})
+
+
 def _value(kpi: Kpi, numerator: int, denominator: int | None) -> Value:
     if denominator is None:
         return Value(numerator, numerator, None)
@@ -286,6 +322,8 @@ def _value(kpi: Kpi, numerator: int, denominator: int | None) -> Value:
 def definition(kpi: Kpi, limits: Limits = DEFAULT_LIMITS) -> str:
     """The formula that is printed beside the number, limits written out: `talk_ms / connected`."""
     text = kpi.numerator
+    if kpi.denominator == SCHEDULED_TIME:
+        return f"{f'({text})' if ' ' in text else text} / scheduled hour"
     if kpi.times != 1:
         text = f"{kpi.times} * ({text})"
     if kpi.denominator is not None:
@@ -295,5 +333,15 @@ def definition(kpi: Kpi, limits: Limits = DEFAULT_LIMITS) -> str:
     if kpi.over != 1:
         text = f"{text} / {kpi.over}"
     for limit in EDGES_OF_LIMIT:
-        text = text.replace(limit, f"{getattr(limits, limit) // 1000} s")
+        text = text.replace(f" {limit}]", f" {getattr(limits, limit) // 1000} s]")
     return f"{text}, for each {kpi.per}" if kpi.per else text
+
+
+def shape(own: Kpi | None) -> Shape | None:
+    """What is told with a number of a KPI of the settings; None for None."""
+    return None if own is None else _shape(own)
+
+
+@lru_cache(maxsize=1024)
+def _shape(own: Kpi) -> Shape:
+    return Shape(own.form, own.unit, definition(own))

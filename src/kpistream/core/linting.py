@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from kpistream.core.bound_words import bound_words
 from kpistream.core.catalogue import Better
-from kpistream.core.kpis import BY_NAME, Kpi
+from kpistream.core.kpis import Kpi
 from kpistream.core.overrides import Reach
 from kpistream.core.resolution import possible
 from kpistream.core.roster import Dated, Roster, Tenant
@@ -53,7 +53,7 @@ def lint_targets(targets: Iterable[Target], roster: Roster, at_ms: int) -> Itera
     for target in targets:
         if target.to_ms <= at_ms:
             continue
-        kpi = BY_NAME[target.kpi]
+        kpi = target.defined
         yield from _unit(target, kpi)
         if (target.direction, kpi.better) in _WRONG_WAY:
             side = target.direction.replace("_", " ")

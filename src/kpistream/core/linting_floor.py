@@ -11,7 +11,6 @@ from itertools import combinations
 from typing import Final, NamedTuple
 
 from kpistream.core.bound_words import bound_words, bounds_words
-from kpistream.core.kpis import BY_NAME
 from kpistream.core.linting import Check, Finding, covered_tenants, named
 from kpistream.core.provenance import scope_window
 from kpistream.core.resolution import Held, deciding_ms, in_force, percent, resolve
@@ -44,7 +43,7 @@ def lint_floor(settings: Settings, at_ms: int) -> Iterator[Finding]:
     yield from floor.meetings()
     yield from floor.too_many()
     for target in settings.targets:
-        if target.scope is Scope.TEAM and BY_NAME[target.kpi].denominator is None and target.to_ms > at_ms:
+        if target.scope is Scope.TEAM and target.defined.denominator is None and target.to_ms > at_ms:
             yield from floor.sums(target)
 
 

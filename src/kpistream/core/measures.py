@@ -182,6 +182,10 @@ WON_DEALS: Final = 2000
 CSAT_ANSWERS: Final = 20_000
 CSAT_SCORE_MILLI: Final = 40_000
 CSAT_SCORE_SQ_MILLI2: Final = 60_000
+OWN_FIRST: Final = 1 << 31
+"""From here on numbers are no part of what panes keep: sums that settings define, and time at work."""
+SCHEDULED_MS: Final = OWN_FIRST
+"""Working time of an agent, ms: whoever evaluates puts it beside the sums, for KPIs by the hour."""
 SCALE_LIMIT: Final = 100
 """A survey scale runs from 0..100 to 0..100."""
 
@@ -327,9 +331,11 @@ name_of: Final = _Names().__getitem__
 
 
 def named(tally: Mapping[int, int]) -> dict[str, int | dict[str, int]]:
-    """The tally under the measures' names: scalars as integers, families as `{member: integer}`."""
+    """The tally under the measures' names: scalars as integers, families as `{member: integer}`; no own measures."""
     out: dict[str, Any] = {}
     for number in sorted(tally):
+        if number >= OWN_FIRST:
+            break
         family, name = name_of(number)
         if family:
             inner = out.get(family)

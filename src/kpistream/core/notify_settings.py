@@ -10,7 +10,7 @@ from typing import Final
 
 from kpistream.core.alerts import State
 from kpistream.core.channel_settings import read_channel
-from kpistream.core.kpis import BY_NAME
+from kpistream.core.own_kpis import NO_OWN_KPIS, OwnKpis
 from kpistream.core.patterns import Hours
 from kpistream.core.receivers import (
     DAY_MS,
@@ -49,7 +49,9 @@ _NO: Final = ("no", "false", "off")
 _YES: Final = ("yes", "true", "on")
 
 
-def read_notify(sections: list[Section], roster: Roster, targets: Mapping[str, Target]) -> Notify:
+def read_notify(
+    sections: list[Section], roster: Roster, targets: Mapping[str, Target], own: OwnKpis = NO_OWN_KPIS
+) -> Notify:
     """What the files say under `notify`; nothing without one. Faults go to the sections'."""
     found: Notify | None = None
     for section in sections:
@@ -59,7 +61,7 @@ def read_notify(sections: list[Section], roster: Roster, targets: Mapping[str, T
         if found is not None:
             section.fault("is in another file already", "notify")
         inner = Section(node, section.faults)
-        found = _Reading(roster, targets, inner).read()
+        found = _Reading(roster, targets, inner, own).read()
         inner.finish()
     return found or Notify()
 
@@ -98,7 +100,8 @@ def locale_name(text: str) -> str:
 class _Reading:
     """One section `notify` while it is read."""
 
-    def __init__(self, roster: Roster, targets: Mapping[str, Target], section: Section) -> None:
+    def __init__(self, roster: Roster, targets: Mapping[str, Target], section: Section, own: OwnKpis) -> None:
+        self._kpis = set(own.names)
         self._roster = roster
         self._targets = targets
         self._section = section
@@ -222,7 +225,7 @@ class _Reading:
         return Match(
             tenants,
             self._known(section, "team", teams),
-            self._known(section, "kpi", BY_NAME),
+            self._known(section, "kpi", self._kpis),
             self._known(section, "target", self._targets),
             frozenset(self._choices(section, "severity", tuple(Severity))),
             frozenset(self._choices(section, "scope", _SCOPES)),

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from kpistream.core.kpis import BY_NAME
 from kpistream.core.pace import Pace, Proration, pace, proration
 from kpistream.core.resolution import Held, deciding_ms, in_force, resolve
 from kpistream.core.roster import Roster
@@ -98,7 +97,7 @@ def _pace(asked: _Asked, target: Target, window: Window) -> Pace | None:
     schedules = asked.settings.schedules
     if not (asked.scope.startswith(_AGENT) and asked.tenant in schedules.tenants and target.low is not None):
         return None
-    if target.high is not None or proration(BY_NAME[target.kpi]) is not Proration.BY_TIME:
+    if target.high is not None or proration(target.defined) is not Proration.BY_TIME:
         return None
     plan = schedules.plan(asked.tenant, asked.scope.removeprefix(_AGENT), target.window, window)
     return None if plan.basis is Basis.NONE else pace(target.low, plan, asked.at_ms)

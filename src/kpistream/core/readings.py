@@ -12,8 +12,9 @@ from typing import Final, Generic, NamedTuple, TypeVar
 import msgspec
 
 from kpistream.core.alerts import State
-from kpistream.core.kpis import DEFAULT_LIMITS, Family, Limits, Value, evaluate_all
+from kpistream.core.kpis import DEFAULT_LIMITS, Family, Limits, Value, evaluate_all, evaluate_own
 from kpistream.core.measures import named
+from kpistream.core.own_kpis import NO_OWN_KPIS, OwnKpis, counted
 from kpistream.core.targets import Direction, Judgement, Target, Why
 from kpistream.core.windows import Window
 
@@ -43,6 +44,19 @@ class TargetReading(msgspec.Struct, frozen=True):
     """Where the bound comes from, when it is not the target's own as it is: `tier new, week 3 of the ramp (60 %)`."""
 
 
+class OwnValue(msgspec.Struct, frozen=True):
+    """The number of a KPI of the settings, with what shows it."""
+
+    value: float | int | None
+    numerator: int
+    denominator: int | None
+    """Of one by the hour: the working time, ms."""
+    form: str
+    unit: str
+    since_ms: int | None = None
+    """It is over the panes from there on only: its measures are counted since then. None: over the whole window."""
+
+
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """The numbers of one scope over one window, as they were known at `as_of_ms`."""
 
@@ -61,6 +75,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     kpis_by_member: dict[str, Family]
     """KPIs with one value for each currency or scale."""
     targets: dict[str, TargetReading]
+    own: dict[str, OwnValue] = {}
+    """KPIs that the settings define; with one value for each currency under `name/EUR`."""
     team: str | None = None
     display_name: str | None = None
 
@@ -81,6 +97,49 @@ class Shown(NamedTuple):
     window: Window
     as_of_ms: int
     provisional: bool = False
+    own: OwnKpis = NO_OWN_KPIS
+    since: "Since | None" = None
+    """What own measures have counted, when that is not the whole window."""
+
+
+class OwnFrom(NamedTuple):
+    """From which pane on own measures are whole."""
+
+    from_ms: int
+    passes: bool
+    """True while what is before is still read again: it will be earlier then."""
+
+
+WHOLE: Final = OwnFrom(-1, False)
+NOTHING_YET: Final = OwnFrom(1 << 62, True)
+
+
+class Since(NamedTuple):
+    """The part of a window in which own measures are whole, and its sums."""
+
+    from_ms: int
+    tally: Mapping[int, int] | None
+    """None while it has not begun: there is nothing to say, not even 0."""
+
+
+def own_values(
+    own: OwnKpis, tally: Mapping[int, int], limits: Limits, since: Since | None = None
+) -> dict[str, OwnValue]:
+    """The values of own KPIs over a tally, by name; of those with own measures only since when they are whole."""
+    found = evaluate_own(own, tally, limits)
+    later = found if since is None else evaluate_own(own, since.tally or {}, limits)
+    out: dict[str, OwnValue] = {}
+    for kpi in own.kpis:
+        partial = since if counted(kpi) else None
+        values = found if partial is None else later
+        members = values.by_member[kpi.name] if kpi.per else {"": values.kpis[kpi.name]}
+        for member, each in members.items():
+            shown = OwnValue(each.value, each.numerator, each.denominator, kpi.form, kpi.unit)
+            if partial is not None:
+                value = None if partial.tally is None else each.value
+                shown = msgspec.structs.replace(shown, value=value, since_ms=partial.from_ms)
+            out[f"{kpi.name}/{member}" if member else kpi.name] = shown
+    return out
 
 
 def read(
@@ -104,6 +163,7 @@ def read(
         kpis=values.kpis,
         kpis_by_member=values.by_member,
         targets=dict(targets or {}),
+        own=own_values(shown.own, tally, limits, shown.since) if shown.own.kpis else {},
         team=about.team,
         display_name=about.display_name,
     )

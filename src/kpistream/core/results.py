@@ -12,13 +12,16 @@ from typing import Final
 
 import msgspec
 
-from kpistream.core.kpis import BY_NAME, DEFAULT_LIMITS, Limits
+from kpistream.core.kpis import DEFAULT_LIMITS, Limits, shape
+from kpistream.core.measures import SCHEDULED_MS
+from kpistream.core.own_kpis import Shape
 from kpistream.core.pace import Proration, pace, proration
 from kpistream.core.readings import About
 from kpistream.core.resolution import Held
 from kpistream.core.schedules import Basis, Plan
 from kpistream.core.targets import Direction, Due, Judgement, Severity, Target, Verdict, Why, judge
 from kpistream.core.windows import Window
+from kpistream.core.working_time import by_the_hour, with_working_time
 
 
 class Outcome(StrEnum):
@@ -72,11 +75,14 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     owner: str | None = None
     was: Outcome | None = None
     """Of a correction: how it had closed before."""
+    shape: Shape | msgspec.UnsetType = msgspec.UNSET
+    """Of a KPI of the settings; left out for one of the catalogue."""
 
 
 def asks_for_plan(target: Target, tally: Mapping[int, int]) -> bool:
     """True when how a target closes depends on an agent's working time: it costs more to know than the sums."""
-    return not tally or (bool(target.low) and proration(BY_NAME[target.kpi]) is Proration.BY_TIME)
+    kpi = target.defined
+    return not tally or by_the_hour(kpi) or (bool(target.low) and proration(kpi) is Proration.BY_TIME)
 
 
 def close(
@@ -92,14 +98,28 @@ def close(
     if not tally and not (known and plan is not None and plan.working):
         return None
     plain = msgspec.structs.replace(target, level=None, recover_low=None, recover_high=None)
-    if not known or plan is None or not target.low or proration(BY_NAME[target.kpi]) is not Proration.BY_TIME:
-        return judge(plain, tally, limits)
+    if not known or plan is None or not target.low or proration(target.defined) is not Proration.BY_TIME:
+        return judge(plain, _beside(target, tally, plan), limits)
     asked = pace(target.low, plan, plan.window.to_ms).prorated
     if not asked and target.high is None:
         return None
     critical = None if target.critical_low is None else target.critical_low * asked / target.low
     judgement = judge(msgspec.structs.replace(plain, low=asked, critical_low=critical), tally, limits)
     return msgspec.structs.replace(judgement, due=Due(asked, str(plan.basis)))
+
+
+def _beside(target: Target, tally: Mapping[int, int], plan: Plan | None) -> Mapping[int, int]:
+    """The sums; of a target by the hour with the working time of the whole window beside them."""
+    if plan is None or not by_the_hour(target.defined):
+        return tally
+    return with_working_time(tally, plan, plan.window.to_ms)
+
+
+def beside_told(target: Target, told: Result, tally: Mapping[int, int]) -> Mapping[int, int]:
+    """The sums of a result that was told; of a target by the hour with the working time that was told."""
+    if not by_the_hour(target.defined) or not told.denominator:
+        return tally
+    return {**tally, SCHEDULED_MS: told.denominator}
 
 
 def close_again(target: Target, told: Result, tally: Mapping[int, int], limits: Limits = DEFAULT_LIMITS) -> Judgement:
@@ -111,7 +131,7 @@ def close_again(target: Target, told: Result, tally: Mapping[int, int], limits: 
         return GONE
     plain = msgspec.structs.replace(target, level=None, **dict.fromkeys(_MARKS))
     bounds = {"direction": told.direction, "low": _exact(told.low), "high": _exact(told.high)}
-    judgement = judge(msgspec.structs.replace(plain, **bounds), tally, limits)
+    judgement = judge(msgspec.structs.replace(plain, **bounds), beside_told(target, told, tally), limits)
     return msgspec.structs.replace(judgement, severity=told.severity) if told.outcome is Outcome.MISSED else judgement
 
 
@@ -172,6 +192,7 @@ def result(held: Held | Target, judgement: Judgement, about: About, window: Wind
         team=about.team,
         display_name=about.display_name,
         owner=target.owner,
+        shape=shape(target.own) or msgspec.UNSET,
     )
 
 

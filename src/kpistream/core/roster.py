@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from kpistream.core.conversion import DEFAULT_SETTLE_MS
 from kpistream.core.kpis import DEFAULT_LIMITS, Limits
-from kpistream.core.windows import Window, window_at
+from kpistream.core.windows import Window, business_day, window_at
 
 UNASSIGNED: Final = "unassigned"
 """Team of whoever is in no settings, or in no team at the time."""
@@ -195,6 +195,20 @@ class Roster:
         """The window `name` of a scope at `now_ms`, in its zone and with its tenant's start of the day."""
         zone = self.zone_of_scope(tenant, scope, now_ms)
         return window_at(name, now_ms, pane_ms, zone, self.tenant(tenant).day_starts_at_min)
+
+    @cached_property
+    def _days(self) -> frozenset[tuple[str, int]]:
+        """Every zone that somebody has, with the start of the day there."""
+        out = {(self.zone, 0)}
+        for tenant in self.tenants.values():
+            zones = {tenant.zone, *(team.zone for team in tenant.teams.values() if team.zone)}
+            zones |= {dated.value for person in tenant.people.values() for dated in person.zones}
+            out |= {(zone, tenant.day_starts_at_min) for zone in zones}
+        return frozenset(out)
+
+    def earliest_day_ms(self, now_ms: int) -> int:
+        """Begin of the business day of now that began first, of all zones that somebody has."""
+        return min(business_day(now_ms, zone, starts_at).from_ms for zone, starts_at in self._days)
 
     def knows(self, tenant: str, agent_id: str) -> bool:
         """True when the agent is in the settings, at whatever time."""

@@ -1,4 +1,4 @@
-"""Settings: the roster, the targets and the schedules out of YAML text, with every fault at once.
+"""Settings: the roster, the KPIs, the targets and the schedules out of YAML text, with every fault at once.
 
 A pure function over text: who reads the files is not this module's business. Each fault is
 `file:line key: fact`. A date is the start of its business day in the tenant's zone, and `to` is the first
@@ -9,8 +9,12 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from kpistream.core.conversion import DEFAULT_SETTLE_MS
-from kpistream.core.kpis import DEFAULT_LIMITS, EDGES_OF_LIMIT, Limits
+from kpistream.core.kpi_settings import name_of_kpi, read_kpis
+from kpistream.core.kpis import DEFAULT_LIMITS, EDGES_OF_LIMIT, Kpi, Limits
+from kpistream.core.measure_settings import read_measures
 from kpistream.core.notify_settings import read_notify
+from kpistream.core.own_kpis import NO_OWN_KPIS, OwnKpis
+from kpistream.core.own_measures import OwnMeasure
 from kpistream.core.receivers import Notify
 from kpistream.core.roster import (
     ALWAYS,
@@ -50,6 +54,8 @@ class Settings(NamedTuple):
     targets: tuple[Target, ...] = ()
     schedules: Schedules = Schedules()
     notify: Notify = Notify()
+    own: OwnKpis = NO_OWN_KPIS
+    """KPIs beside those of the catalogue."""
 
 
 def read_settings(files: Mapping[str, str], texts: ParsedTexts | None = None) -> Settings:
@@ -76,17 +82,29 @@ def read_settings(files: Mapping[str, str], texts: ParsedTexts | None = None) ->
     for _, section in opened:
         _tenants(section, zone, tenants)
     roster = Roster(tenants, zone)
+    own = _own([section for _, section in opened])
     targets: dict[str, Target] = {}
     for _, section in opened:
-        read_targets(section, roster, targets)
+        read_targets(section, roster, own, targets)
     schedules = read_schedules([section for _, section in opened], roster, tables, facts)
-    notify = read_notify([section for _, section in opened], roster, targets)
+    notify = read_notify([section for _, section in opened], roster, targets, own)
     for _, section in opened:
         section.finish()
     facts += [fact for faults, _ in opened for fact in faults.facts]
     if facts:
         raise ConfigError(facts)
-    return Settings(roster, tuple(targets.values()), schedules, notify)
+    return Settings(roster, tuple(targets.values()), schedules, notify, own)
+
+
+def _own(sections: list[Section]) -> OwnKpis:
+    """The measures and the KPIs of all files; a KPI may stand before its measures."""
+    measures: dict[str, OwnMeasure] = {}
+    kpis: dict[str, Kpi] = {}
+    for section in sections:
+        read_measures(section, name_of_kpi, measures)
+    for section in sections:
+        read_kpis(section, measures, kpis)
+    return OwnKpis(tuple(kpis.values()), tuple(measures.values())) if kpis or measures else NO_OWN_KPIS
 
 
 def _agent_id(text: str) -> str:

@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from kpistream.core.kpis import BY_NAME
+from kpistream.core.kpis import Kpi, definition
+from kpistream.core.own_measures import OwnMeasure, measure_words
 from kpistream.core.patterns import Absence, Assignment
 from kpistream.core.roster import ALWAYS_FROM_MS, ALWAYS_TO_MS, Dated, Person, Tenant, at
 from kpistream.core.schedules import TenantSchedules
@@ -86,7 +87,9 @@ def changes(old: Settings, new: Settings) -> list[str]:
         if was != now:
             days = _Days.of((new if name in new.roster.tenants else old).roster.tenant(name))
             out += [f"{name}: {line}" for line in _schedules(was, now, days)]
-    others = [name for name in Settings._fields if name not in ("roster", "targets", "schedules")]
+    out += _measures({each.name: each for each in old.own.measures}, {each.name: each for each in new.own.measures})
+    out += _own({each.name: each for each in old.own.kpis}, {each.name: each for each in new.own.kpis})
+    others = [name for name in Settings._fields if name not in ("roster", "targets", "schedules", "own")]
     return out + [f"{name}: changed" for name in others if getattr(old, name) != getattr(new, name)]
 
 
@@ -198,7 +201,31 @@ def _timeline(what: str, old: Iterable[Dated], new: Iterable[Dated], days: _Days
             yield f"{what} {_shown(was)} -> {_shown(now)}{days.span(begin, end)}"
 
 
-# ---- targets
+# ---- KPIs and targets
+
+
+def _measures(old: Mapping[str, OwnMeasure], new: Mapping[str, OwnMeasure]) -> Iterator[str]:
+    for name in _differ(old, new):
+        if name not in new:
+            yield f"measure {name} is gone"
+        elif name not in old:
+            yield f"measure {name} is new: {measure_words(new[name])}"
+        elif old[name].number != new[name].number:
+            yield f"measure {name}: {measure_words(old[name])} -> {measure_words(new[name])}"
+        else:
+            yield f"measure {name}: other words"
+
+
+def _own(old: Mapping[str, Kpi], new: Mapping[str, Kpi]) -> Iterator[str]:
+    for name in _differ(old, new):
+        if name not in new:
+            yield f"KPI {name} is gone"
+        elif name not in old:
+            yield f"KPI {name} is new: {definition(new[name])}"
+        elif definition(old[name]) != definition(new[name]):
+            yield f"KPI {name}: {definition(old[name])} -> {definition(new[name])}"
+        else:
+            yield f"KPI {name}: other words, unit or direction"
 
 
 def _targets(old: Mapping[str, Target], new: Mapping[str, Target]) -> Iterator[str]:
@@ -208,17 +235,17 @@ def _targets(old: Mapping[str, Target], new: Mapping[str, Target]) -> Iterator[s
         elif name not in old:
             yield f"target {name} is new: {_bounds(new[name])}"
         else:
-            unit = BY_NAME[new[name].kpi].unit
+            unit = new[name].defined.unit
             for field in msgspec.structs.fields(Target):
                 was, now = getattr(old[name], field.name), getattr(new[name], field.name)
                 band = Direction.BETWEEN in (old[name].direction, new[name].direction)
                 word = "bound" if field.name in ("low", "high") and not band else field.name
-                if was != now:
+                if was != now and field.name != "own":
                     yield f"target {name}: {word} {_in_unit(was, unit)} -> {_in_unit(now, unit)}"
 
 
 def _bounds(target: Target) -> str:
-    unit = BY_NAME[target.kpi].unit
+    unit = target.defined.unit
     low = "" if target.low is None else f" at least {_in_unit(target.low, unit)}"
     high = "" if target.high is None else f" at most {_in_unit(target.high, unit)}"
     return f"{target.kpi}{low}{' and' if low and high else ''}{high}, {target.window}, for each {target.scope}"

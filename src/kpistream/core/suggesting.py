@@ -12,18 +12,21 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from kpistream.core.attainment import ENOUGH_DAYS, working_share
+import msgspec
+
+from kpistream.core.attainment import ENOUGH_DAYS, tally_of, working_share
 from kpistream.core.bound_words import bound_text, decimal
 from kpistream.core.days import Day
-from kpistream.core.kpis import BY_NAME
 from kpistream.core.resolution import deciding_ms
 from kpistream.core.settings import Settings
 from kpistream.core.targets import Direction, Target, default_direction, exact, measured
 from kpistream.core.windows import BUSINESS_DAY
+from kpistream.core.working_time import by_the_hour
 
 _HALF: Final = Fraction(1, 2)
 _QUARTERS: Final = (25, 50, 75)
 _SECOND_MS: Final = 1000
+_HOUR_MS: Final = 3_600_000
 
 
 class Wanted(NamedTuple):
@@ -35,7 +38,7 @@ class Wanted(NamedTuple):
     percentile: int = 80
     """1 to 99: of so many days in 100 the bound was not reached; for a KPI that should be low the other way round."""
     minimum_sample: int = 10
-    """Cases of a day below which it is left out, for a share or a mean."""
+    """Cases of a day below which it is left out, for a share or a mean; of a KPI by the hour an hour at work."""
 
 
 @dataclass(slots=True)
@@ -62,18 +65,22 @@ class Suggestion:
     def __init__(self, settings: Settings, wanted: Wanted) -> None:
         self._settings = settings
         self._wanted = wanted
-        kpi = BY_NAME[wanted.kpi]
+        kpi = settings.own.find(wanted.kpi)
+        assert kpi is not None, wanted
         self._kpi = kpi
         self._target = Target(kpi.name, kpi.name, BUSINESS_DAY, default_direction(kpi), member=wanted.member)
+        if kpi.form:
+            self._target = msgspec.structs.replace(self._target, own=kpi)
+        self._least = _HOUR_MS if by_the_hour(kpi) else wanted.minimum_sample
         self._all = _Group()
         self._tiers: dict[str, _Group] = {}
 
     def take(self, day: Day) -> None:
         """Take a day of an agent of the tenant."""
         roster, agent = self._settings.roster, day.scope.partition(":")[2]
-        found = measured(self._target, day.tally, roster.tenant(day.tenant).limits)
-        value, share = exact(self._kpi, found), working_share(self._settings, self._kpi.name, day)
-        few = found.denominator is not None and found.denominator < self._wanted.minimum_sample
+        found = measured(self._target, tally_of(self._settings, self._kpi, day), roster.tenant(day.tenant).limits)
+        value, share = exact(self._kpi, found), working_share(self._settings, self._kpi, day)
+        few = found.denominator is not None and found.denominator < self._least
         if value is None or few or share < _HALF:
             return
         self._all.add(agent, value / share)
@@ -99,7 +106,7 @@ class Suggestion:
         yield f"    window: {BUSINESS_DAY}"
         yield f"    tenant: {wanted.tenant}"
         if self._kpi.denominator is not None:
-            yield f"    minimum_sample: {wanted.minimum_sample}"
+            yield f"    minimum_sample: {'1 h' if by_the_hour(self._kpi) else wanted.minimum_sample}"
         yield from (f"    {key}: {text}" for key, text in self._bounds(self._all))
         enough = {tier: group for tier, group in sorted(self._tiers.items()) if len(group.values) >= ENOUGH_DAYS}
         if enough:

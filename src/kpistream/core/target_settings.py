@@ -8,7 +8,8 @@ import msgspec
 from kpistream.core.catalogue import SETTLED_CONVERSION, Cases
 from kpistream.core.currencies import NUMERIC
 from kpistream.core.evidence import Level
-from kpistream.core.kpis import BY_NAME, Kpi
+from kpistream.core.kpis import Kpi
+from kpistream.core.own_kpis import OwnKpis
 from kpistream.core.pace import Proration, proration
 from kpistream.core.resolution import possible
 from kpistream.core.roster import Roster
@@ -18,17 +19,18 @@ from kpistream.core.targets import Direction, Scope, Target, default_direction, 
 from kpistream.core.term_settings import read_terms, skip_terms
 from kpistream.core.weighing import WINDOWS, weighed_range
 from kpistream.core.windows import CALENDAR_WINDOWS, LIVE_WINDOWS
+from kpistream.core.working_time import by_the_hour
 from kpistream.core.yaml_nodes import Section, near
 
 _MOST_CASES = 1_000_000_000
 _WINDOWS = tuple(dict.fromkeys((*LIVE_WINDOWS, *CALENDAR_WINDOWS)))
 
 
-def read_targets(section: Section, roster: Roster, targets: dict[str, Target]) -> None:
+def read_targets(section: Section, roster: Roster, own: OwnKpis, targets: dict[str, Target]) -> None:
     """Add the targets of a file to `targets`; faults go to the section's."""
     for node in section.nodes("targets"):
         inner = Section(node, section.faults)
-        target = _target(inner, roster)
+        target = _target(inner, roster, own)
         inner.finish()
         if target is None:
             continue
@@ -37,14 +39,14 @@ def read_targets(section: Section, roster: Roster, targets: dict[str, Target]) -
         targets[target.name] = target
 
 
-def _target(section: Section, roster: Roster) -> Target | None:
+def _target(section: Section, roster: Roster, own: OwnKpis) -> Target | None:
     for key in ("name", "kpi", "window"):
         if key not in section:
             section.fault("is missing", key)
     name = section.read("name", identifier)
     window, alerts = _window(section)
     scope = section.choice("scope", list(Scope), Scope.AGENT)
-    kpi = section.read("kpi", _kpi)
+    kpi = section.read("kpi", lambda text: _kpi(text, own))
     direction, low, high = _bounds(section, kpi)
     marks = read_marks(section, kpi, direction, (low, high))
     sample, member = _minimum_sample(section, kpi), _member(section, kpi)
@@ -72,6 +74,7 @@ def _target(section: Section, roster: Roster) -> Target | None:
         hold_ms=hold_ms or 0,
         recover_hold_ms=recover_hold_ms or 0,
         alerts=alerts,
+        own=kpi if kpi.form else None,
     )
     return _with_terms(section, msgspec.structs.replace(target, **marks._asdict()), kpi, roster)
 
@@ -95,6 +98,8 @@ def _good_news(section: Section, target: Target) -> bool:
 
 def _check_to_date(section: Section, kpi: Kpi, target: Target) -> None:
     """A count of a week is below its bound until the week ends: that alone is no reason for an alert."""
+    if by_the_hour(kpi) and target.scope is not Scope.AGENT:
+        section.fault(f"{kpi.name} is over the time at work, which only agents have", "scope")
     long = target.window not in LIVE_WINDOWS and target.alerts and target.level is None
     if long and proration(kpi) is Proration.BY_TIME:
         section.fault(f"{kpi.name} over a {target.window} needs false_alarms, or alerts: off", "window")
@@ -117,10 +122,11 @@ def _window(section: Section) -> tuple[str, bool]:
     return window, alerts
 
 
-def _kpi(name: str) -> Kpi:
-    if name not in BY_NAME:
-        raise ValueError(f'"{name}" is no KPI{near(name, BY_NAME)}')
-    return BY_NAME[name]
+def _kpi(name: str, own: OwnKpis) -> Kpi:
+    kpi = own.find(name)
+    if kpi is None:
+        raise ValueError(f'"{name}" is no KPI{near(name, own.names)}')
+    return kpi
 
 
 def _bounds(section: Section, kpi: Kpi | None) -> tuple[Direction, Fraction | None, Fraction | None]:
@@ -154,6 +160,8 @@ def _band(section: Section, kpi: Kpi) -> tuple[Direction, Fraction | None, Fract
 
 
 def _minimum_sample(section: Section, kpi: Kpi | None) -> int:
+    if kpi is not None and by_the_hour(kpi):
+        return section.read("minimum_sample", duration_ms) or 1
     sample = section.read("minimum_sample", lambda text: whole(text, 1, _MOST_CASES))
     if sample is not None and kpi is not None and kpi.denominator is None:
         section.fault(f"{kpi.name} only counts, there is no sample", "minimum_sample")
@@ -165,8 +173,11 @@ def _level(section: Section, target: Target | None) -> Level | None:
     found = section.read("false_alarms", level)
     if found is None or target is None:
         return found
-    kpi = BY_NAME[target.kpi]
+    kpi = target.defined
     for words, each in possible(target):
+        if kpi.no_evidence:
+            section.fault(f"{kpi.name} {kpi.no_evidence}", "false_alarms")
+            break
         fault = _no_pace(kpi, each) if kpi.cases is Cases.NONE else _no_evidence(kpi, each)
         if fault:
             section.fault(f"{words}: {fault}" if words else fault, "false_alarms")

@@ -95,6 +95,13 @@ class Target(msgspec.Struct, frozen=True):
     """What each agent carries of a team's count; nothing is judged by it."""
     good_news: bool = False
     """Said when a count has reached what its period asks for."""
+    own: Kpi | None = None
+    """The KPI, when it is one of the settings and not of the catalogue."""
+
+    @property
+    def defined(self) -> Kpi:
+        """What the KPI's name means."""
+        return self.own or BY_NAME[self.kpi]
 
 
 class Verdict(StrEnum):
@@ -142,6 +149,10 @@ class Why(StrEnum):
     PANES_CLOSED = "panes-closed"
     """The window begins before the panes that are still live: the horizon is shorter than the window."""
     HISTORY_UNREACHABLE = "history-unreachable"
+    REFILLING = "refilling"
+    """The KPI's own measures are being counted for the part of the window before they were defined, or a restart."""
+    COUNTED_LATER = "counted-later"
+    """The KPI's own measures are counted from a moment in the window on: the log reaches back no further."""
     OFF_SHIFT = "off-shift"
     NOT_COVERED = "not-covered"
     """The scope has left the team, or the target has left the settings."""
@@ -175,6 +186,10 @@ CATCHING_UP: Final = Judgement(Verdict.NO_DATA, Why.CATCHING_UP)
 PANES_CLOSED: Final = Judgement(Verdict.NO_DATA, Why.PANES_CLOSED)
 """For a window of which panes are closed: a restart forgets them, and late events go to history only."""
 HISTORY_UNREACHABLE: Final = Judgement(Verdict.NO_DATA, Why.HISTORY_UNREACHABLE)
+REFILLING: Final = Judgement(Verdict.NO_DATA, Why.REFILLING)
+"""For a KPI with own measures whose window is not whole yet, which passes."""
+COUNTED_LATER: Final = Judgement(Verdict.NO_DATA, Why.COUNTED_LATER)
+"""For a KPI with own measures of which the begin of the window is lost."""
 OFF_SHIFT: Final = Judgement(Verdict.OFF_SHIFT, Why.OFF_SHIFT)
 SOURCE_SILENT: Final = Judgement(Verdict.NO_DATA, Why.SOURCE_SILENT)
 """For counts against pace while the source sends nothing: from time at work alone nothing can be concluded."""
@@ -200,7 +215,7 @@ def exact(kpi: Kpi, value: Value) -> Fraction | None:
 
 def measured(target: Target, tally: Mapping[int, int], limits: Limits = DEFAULT_LIMITS) -> Value:
     """The value of the target's KPI over a tally, for its member where there is one for each."""
-    kpi = BY_NAME[target.kpi]
+    kpi = target.defined
     found = evaluate(kpi, tally, limits)
     if not isinstance(found, dict):
         return found
@@ -211,12 +226,12 @@ def measured(target: Target, tally: Mapping[int, int], limits: Limits = DEFAULT_
 
 def paced(target: Target) -> bool:
     """True for a target on a count that is judged on evidence: against what the time at work lets expect by now."""
-    return target.level is not None and BY_NAME[target.kpi].denominator is None
+    return target.level is not None and target.defined.denominator is None
 
 
 def may_be_reached(target: Target) -> bool:
     """True for a count that should reach something by the end of a day or a longer period."""
-    counts = BY_NAME[target.kpi].denominator is None
+    counts = target.defined.denominator is None
     return counts and target.direction is Direction.AT_LEAST and target.window in CALENDAR_WINDOWS
 
 
@@ -232,7 +247,7 @@ def judge(
     `due`: what a count is held against, None without a schedule. `against`: evidence found in the window's panes, where
     somebody has gone through them; else it is that of the tally.
     """
-    kpi, value = BY_NAME[target.kpi], measured(target, tally, limits)
+    kpi, value = target.defined, measured(target, tally, limits)
     if paced(target):
         return _judge_pace(target, value, due)
     seen = exact(kpi, value)

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from kpistream.core.measures import Contribution, Tally, add, difference
+from kpistream.core.measures import Contribution, Tally, add, difference, total
 from kpistream.core.tallies import NOTHING, unpack_tally
 from kpistream.errors import ConfigError
 
@@ -207,6 +207,11 @@ class RunningWindow:
     def pane_at(self, at_ms: int) -> bytes:
         """The packed tally of the pane that holds an instant."""
         return self._panes.get(pane_start(at_ms, self.pane_ms), NOTHING)
+
+    def sum_from(self, from_ms: int) -> Tally:
+        """Sum over the panes that start then or later."""
+        later = self._starts[bisect_left(self._starts, from_ms) :]
+        return total(unpack_tally(self._panes[start_ms]) for start_ms in later)
 
     def put(self, start_ms: int, packed: bytes) -> bool:
         """The pane at `start_ms` now has this packed tally, whatever it had before; True when it was another.

@@ -12,11 +12,13 @@ import msgspec
 from kpistream.core.alerts import Transition
 from kpistream.core.contributing import Part
 from kpistream.core.measures import BY_NAME, Tally, difference
+from kpistream.core.own_measures import OwnMeasure
 from kpistream.core.placing import Place
 from kpistream.core.results import Result
 from kpistream.core.rows import PaneRow
 from kpistream.core.windows import Window
 from kpistream.history import tables
+from kpistream.history.own_sums import OwnSums
 from kpistream.history.store import Store
 
 _AGENT: Final = "agent:"
@@ -110,6 +112,33 @@ def sums_by_scope(store: Store, span: Span, by: str | None = None, zone: str = "
     return [Sums(row[0], row[1], row[2], tally_of(row[3:])) for row in rows]
 
 
+def own_by_scope(
+    store: Store, span: Span, measures: Sequence[OwnMeasure], by: str | None = None, zone: str = "UTC"
+) -> list[Sums]:
+    """Own measures of every scope in the span, out of facts; split as `sums_by_scope` does. In no order."""
+    group = "NULL" if by is None else _GROUPS[by][1]
+    return _own(store, span, measures, group, {"zone": zone})
+
+
+def own_between(
+    store: Store, span: Span, measures: Sequence[OwnMeasure], scopes: Sequence[str], edges: Sequence[int]
+) -> list[Sums]:
+    """Own measures of some scopes, split at instants as `sums_between` does."""
+    given = {"scopes": list(scopes), "edges": list(edges)}
+    return _own(store, span, measures, split_at(_START), given)
+
+
+def _own(store: Store, span: Span, measures: Sequence[OwnMeasure], group: str, given: Mapping[str, Any]) -> list[Sums]:
+    where, parameters = _where(span, ["scope IN {scopes:Array(String)}"] if "scopes" in given else [])
+    own = OwnSums(measures)
+    sql = (
+        f"SELECT tenant, scope, {group} AS split, {own.sql} FROM {tables.FACTS} FINAL {where} "
+        "GROUP BY tenant, scope, split"
+    )
+    rows = store.query(sql, {**parameters, **own.parameters, **given})
+    return [Sums(row[0], row[1], row[2], own.tally(row[3:])) for row in rows]
+
+
 class Heard(NamedTuple):
     """Between which instants, epoch ms, there are panes of a tenant."""
 
@@ -125,10 +154,10 @@ def heard(store: Store) -> dict[str, Heard]:
     return {tenant: Heard(int(first_ms), int(to_ms)) for tenant, first_ms, to_ms in store.query(sql)}
 
 
-def written(store: Store, span: Span) -> int:
-    """When a row of a pane in the span was written last, epoch ms of the store's clock; 0 when there is none."""
+def written(store: Store, span: Span, table: str = tables.PANES) -> int:
+    """When a row of a pane (or a fact) in the span was written last, epoch ms of the store's clock; 0 without any."""
     where, parameters = _where(span)
-    sql = f"SELECT count(), max(toUnixTimestamp64Milli(inserted_at)) FROM {tables.PANES} {where}"
+    sql = f"SELECT count(), max(toUnixTimestamp64Milli(inserted_at)) FROM {table} {where}"
     ((count, newest_ms),) = store.query(sql, parameters)
     return int(newest_ms) if count else 0
 
@@ -150,6 +179,17 @@ def results_of(store: Store, tenant: str, name: str, begins: Window) -> dict[str
     given = {"tenant": tenant, "name": name, "from_ms": begins.from_ms, "to_ms": begins.to_ms}
     found = _records(store, tables.RESULTS, tables.RESULT_COLUMNS, where, given)
     return {each.result_id: each for each in (msgspec.convert(fields, Result) for fields in found)}
+
+
+def definition_of(store: Store, target: str, at_ms: int) -> str | None:
+    """A target as JSON, as the settings that were applied last at an instant have it; None when history has none."""
+    sql = (
+        f"SELECT definition FROM {tables.TARGETS} FINAL WHERE target = {{target:String}} AND version = "
+        f"(SELECT argMax(targets_version, applied_at) FROM {tables.SETTINGS} FINAL "
+        "WHERE applied_at <= fromUnixTimestamp64Milli({at_ms:Int64}, 'UTC'))"
+    )
+    rows = store.query(sql, {"target": target, "at_ms": at_ms})
+    return str(rows[0][0]) if rows else None
 
 
 def transitions_of(store: Store, windows: Sequence[str], targets: Sequence[str]) -> list[Transition]:

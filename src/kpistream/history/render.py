@@ -15,7 +15,8 @@ from kpistream.core import measures as m
 from kpistream.core.currencies import DIGITS
 from kpistream.core.kpis import BY_NAME, Family, Kpi, Limits, Value, definition, evaluate
 from kpistream.core.measures import Tally, total
-from kpistream.history.reports import Report, group_label, instant, report_json
+from kpistream.core.working_time import by_the_hour
+from kpistream.history.reports import Report, group_label, instant, report_json, together
 
 TABLE_KPIS: Final = (
     "calls",
@@ -78,9 +79,10 @@ def as_table(report: Report) -> str:
         f"{instant(report.from_ms, question.zone)} to {instant(report.to_ms, question.zone)} ({question.zone})",
         "",
     ]
-    everyone = total(row.tally for row in report.rows)
+    everyone = together(report.rows)
     both = total([everyone, report.unassigned])
-    kpis = [BY_NAME[name] for name in TABLE_KPIS if _worth_showing(BY_NAME[name], both, question.limits)]
+    asked = (*(BY_NAME[name] for name in TABLE_KPIS), *question.own.kpis.kpis)
+    kpis = [kpi for kpi in asked if kpi.form or _worth_showing(kpi, both, question.limits)]
     show_tenant = len({row.tenant for row in report.rows}) > 1
     head = [*(["tenant"] if show_tenant else []), "agent", *([question.by] if question.by else [])]
     names = len(head)
@@ -128,15 +130,17 @@ def _number(kpi: Kpi, value: Value, member: str) -> str:
     if value.value is None:
         return _NOTHING
     sample = "" if value.denominator is None else f" (n={value.denominator})"
+    if by_the_hour(kpi):
+        sample = f" ({duration(value.denominator or 0)})"
     if kpi.unit == "share":
         return f"{100 * value.value:.1f} %{sample}"
     if kpi.unit == "ms":
         return duration(round(value.value)) + sample
-    if kpi.unit == "minor units":
+    if kpi.unit == "minor units" and member:
         digits = DIGITS[member]
         return f"{value.value / 10**digits:,.{digits}f}"
     if value.denominator is None:
-        return f"{value.value}"
+        return f"{value.value:,}" if kpi.form else f"{value.value}"
     return f"{value.value:.2f}{sample}"
 
 

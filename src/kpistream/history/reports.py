@@ -5,16 +5,19 @@ the sums of its whole row. A span is a union of panes; a bound inside a pane is 
 cannot say which part of a pane's sum lies before it.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from kpistream.core import measures as m
 from kpistream.core.conversion import delay_ms
-from kpistream.core.kpis import DEFAULT_LIMITS, KPIS, Family, Limits, Value, evaluate_all
+from kpistream.core.kpis import DEFAULT_LIMITS, KPIS, Family, Limits, Value, evaluate_all, evaluate_own
 from kpistream.core.measures import Tally, total
-from kpistream.core.windows import DEFAULT_PANE_MS, zone_of_name
+from kpistream.core.own_kpis import NO_OWN_KPIS, OwnKpis
+from kpistream.core.schedules import Schedules
+from kpistream.core.spans import length_ms
+from kpistream.core.windows import DEFAULT_PANE_MS, day_start_ms, zone_of_name
 from kpistream.errors import ConfigError
 from kpistream.history import queries
 from kpistream.history.queries import GROUPS, Span
@@ -25,6 +28,14 @@ WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Satu
 _AGENT: Final = "agent:"
 Group = str | int | None
 Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What the settings add to the catalogue, and the schedules that KPIs by the hour are over."""
+
+    kpis: OwnKpis = NO_OWN_KPIS
+    schedules: Schedules = field(default_factory=Schedules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,7 @@ class Question:
     limits: Limits = DEFAULT_LIMITS
     settle_ms: int | None = None
     """After so long a call counts in `settled_conversion`, which reports have as a whole and by day. None: without."""
+    own: Own = Own()
 
     @property
     def settles(self) -> bool:
@@ -88,28 +100,68 @@ def report_agents(
     if question.settles and question.settle_ms is not None:
         wait_ms = delay_ms(question.settle_ms, extent.pane_ms if extent else DEFAULT_PANE_MS)
         found = merged(found, settled_by_scope(store, span, wait_ms, question.by, question.zone))
+    own = _own_sums(store, question, span)
     ids = queries.distinct_calls(store, span, question.by, question.zone)
     rows = [
         AgentRow(
             each.tenant,
             each.scope.removeprefix(_AGENT),
             each.group,
-            each.tally,
+            each.tally | own.get((each.tenant, each.scope, each.group), {}),
             ids.get((each.tenant, each.scope, each.group), 0),
             display_name(each.tenant, each.scope.removeprefix(_AGENT)) if display_name else None,
         )
         for each in found
         if each.scope.startswith(_AGENT) and each.tally
     ]
+    if question.own.kpis.by_the_hour and extent is not None:
+        rows = [_at_work(row, question, extent) for row in rows]
     rows.sort(key=lambda row: (row.tenant, row.agent_id, row.group is not None, row.group))
     return Report(
         question,
         question.from_ms if question.from_ms is not None or extent is None else extent.from_ms,
         question.to_ms if question.to_ms is not None or extent is None else extent.to_ms,
         tuple(rows),
-        total(each.tally for each in found if not each.scope.startswith(_AGENT)),
+        total(
+            each.tally | own.get((each.tenant, each.scope, each.group), {})
+            for each in found
+            if not each.scope.startswith(_AGENT)
+        ),
         queries.distinct_calls_without_agent(store, span),
     )
+
+
+def _own_sums(store: Store, question: Question, span: Span) -> dict[tuple[str, str, Group], Tally]:
+    """Own measures by tenant, scope and group, out of facts; nothing is asked without any."""
+    measures = question.own.kpis.measures
+    found = queries.own_by_scope(store, span, measures, question.by, question.zone) if measures else []
+    return {(each.tenant, each.scope, each.group): each.tally for each in found}
+
+
+def _at_work(row: AgentRow, question: Question, extent: queries.Extent) -> AgentRow:
+    """The row with the agent's working time beside its sums, where a schedule knows it: of all, or of one day.
+
+    Up to the end of what history holds: nobody is behind because the day goes on.
+    """
+    if question.by not in (None, "day") or row.tenant not in question.own.schedules.tenants:
+        return row
+    from_ms = extent.from_ms if question.from_ms is None else question.from_ms
+    to_ms = extent.to_ms if question.to_ms is None else min(question.to_ms, extent.to_ms)
+    if question.by == "day":
+        day = date.fromisoformat(str(row.group))
+        from_ms = max(from_ms, day_start_ms(day, question.zone))
+        to_ms = min(to_ms, day_start_ms(day + timedelta(days=1), question.zone))
+    spans = question.own.schedules.working_spans(row.tenant, row.agent_id, from_ms, to_ms)
+    worked_ms = length_ms(spans)
+    return replace(row, tally={**row.tally, m.SCHEDULED_MS: worked_ms}) if worked_ms else row
+
+
+def together(rows: Sequence[AgentRow]) -> Tally:
+    """The sums of all rows; without working time when it is not known of every one of them."""
+    out = total(row.tally for row in rows)
+    if any(m.SCHEDULED_MS not in row.tally for row in rows):
+        out.pop(m.SCHEDULED_MS, None)
+    return out
 
 
 def _check(question: Question, pane_ms: int) -> None:
@@ -176,9 +228,10 @@ def sums_json(tally: Tally, distinct_call_ids: int, question: Question) -> Json:
     out |= {each.name: families.get(each.name, {}) for each in m.FAMILIES}
     out["revenue"] = out.pop("won_minor")
     out["distinct_call_ids"] = distinct_call_ids
-    found = evaluate_all(tally, question.limits)
-    values: dict[str, Value | Family] = {**found.kpis, **found.by_member}
-    told = (kpi for kpi in KPIS if kpi.name not in out and (question.settles or not kpi.settles))
+    found, own = evaluate_all(tally, question.limits), evaluate_own(question.own.kpis, tally, question.limits)
+    values: dict[str, Value | Family] = {**found.kpis, **found.by_member, **own.kpis, **own.by_member}
+    kpis = (*KPIS, *question.own.kpis.kpis)
+    told = (kpi for kpi in kpis if kpi.name not in out and (question.settles or not kpi.settles))
     return out | {kpi.name: _value_json(values[kpi.name]) for kpi in told}
 
 

@@ -15,21 +15,23 @@ import msgspec
 from kpistream.core.alerts import Look, Reached, Subject, Transition
 from kpistream.core.contributing import LOOKED_AT, Part, contributors
 from kpistream.core.conversion import delay_ms
-from kpistream.core.kpis import BY_NAME
+from kpistream.core.kpis import shape
 from kpistream.core.measures import Tally, difference
+from kpistream.core.own_measures import OwnMeasure
 from kpistream.core.pace import pace
 from kpistream.core.periods import Period, periods
 from kpistream.core.reaching import asked, reached
 from kpistream.core.readings import About
 from kpistream.core.resolution import Held, deciding_ms, in_force, resolve
-from kpistream.core.results import GONE, Result, asks_for_plan, close, close_again, corrected, result, same
+from kpistream.core.results import GONE, Result, asks_for_plan, beside_told, close, close_again, corrected, result, same
 from kpistream.core.roster import Roster, Tenant
 from kpistream.core.schedules import Basis, Plan
 from kpistream.core.settings import Settings
 from kpistream.core.targets import TENANT_SCOPE, Due, Judgement, Target, covers, judge, measured, paced, team_scope
 from kpistream.core.windows import CALENDAR_WINDOWS, LIVE_WINDOWS, Window, window_at
-from kpistream.history import queries
-from kpistream.history.queries import Heard, Span
+from kpistream.core.working_time import by_the_hour, with_working_time
+from kpistream.history import queries, tables
+from kpistream.history.queries import Heard, Span, Sums
 from kpistream.history.settled import settled_between, settled_by_scope
 from kpistream.history.store import Store
 
@@ -91,6 +93,13 @@ class Reviewing:
         """Targets that are judged to date, by window."""
         return _by_window(REVIEWED, [target for target in self.settings.targets if target.alerts])
 
+    @cached_property
+    def counted(self) -> list[OwnMeasure]:
+        """Own measures that targets ask for; facts are gone through for them."""
+        kpis = [target.defined for target in self.settings.targets]
+        names = {name for kpi in kpis for name, _ in kpi.numbers}
+        return [measure for measure in self.settings.own.measures if measure.name in names]
+
     def tenants(self, store: Store) -> list[tuple[Tenant, Heard]]:
         """Tenants of whom anything was ever heard, and when."""
         return [(self.settings.roster.tenant(name), heard) for name, heard in queries.heard(store).items()]
@@ -111,7 +120,8 @@ class Reviewing:
         """A number that grows when the sums of a period change: it need not be closed again before."""
         reach_ms = self._delay_ms(closing.tenant) if self._settles(closing.period.name) else 0
         span = Span(closing.span.from_ms - reach_ms, closing.span.to_ms, closing.tenant.tenant)
-        return queries.written(store, span)
+        newest = queries.written(store, span)
+        return max(newest, queries.written(store, span, tables.FACTS)) if self.counted else newest
 
     def results(self, store: Store, closing: Closing, until_ms: int, now_ms: int) -> list[Result]:
         """How targets closed in a period, without what was told and still holds."""
@@ -127,7 +137,8 @@ class Reviewing:
             ):
                 for held in self._held(self.closing[period.name], about, window):
                     found = self._result(held, Seat(about, tally), window, told, now_ms)
-                    out += [] if found is None else [found]
+                    if found is not None and _meant(store, held.target, told.get(found.result_id)):
+                        out.append(found)
         return out + list(self._misplaced(tenant, period, told, now_ms))
 
     def _result(self, held: Held, seat: Seat, window: Window, told: dict[str, Result], now_ms: int) -> Result | None:
@@ -138,11 +149,11 @@ class Reviewing:
             plan = self._plan(about, target.window, window) if asks_for_plan(target, tally) else None
             judgement = close(target, tally, limits, plan)
             return None if judgement is None else result(held, judgement, about, window, now_ms)
-        value = measured(target, tally, limits)
+        value = measured(target, beside_told(target, known, tally), limits)
         if target.kpi != known.kpi or (value.numerator, value.denominator) == (known.numerator, known.denominator):
             return None
         found = corrected(known, close_again(target, known, tally, limits), now_ms)
-        return None if same(found, known) else found
+        return None if same(found, known) else msgspec.structs.replace(found, shape=shape(target.own) or msgspec.UNSET)
 
     def _misplaced(self, tenant: Tenant, period: Period, told: dict[str, Result], now_ms: int) -> Iterator[Result]:
         """Results of this period whose scope has it in another zone now, and so is told of elsewhere."""
@@ -192,6 +203,9 @@ class Reviewing:
     def _to_date(self, target: Target, seat: Seat, window: Window, at_ms: int) -> Judgement:
         """`at_ms`: the end of what was heard of anybody. A silent source lets nobody fall behind."""
         limits = self.settings.roster.tenant(seat.about.tenant).limits
+        if by_the_hour(target.defined):
+            plan = self._plan(seat.about, target.window, window)
+            return judge(target, with_working_time(seat.tally, plan, at_ms), limits)
         if not paced(target):
             return judge(target, seat.tally, limits)
         plan, due = self._plan(seat.about, target.window, window), None
@@ -236,7 +250,7 @@ class Reviewing:
         """Sums of who has any, with the team (its scope) that they count for: of who changes teams several."""
         moves = _moves(tenant, window)
         roster, span = self.settings.roster, Span(*window, tenant.tenant)
-        for each in queries.sums_by_scope(store, span):
+        for each in (*queries.sums_by_scope(store, span), *self._own(store, span)):
             if each.scope not in moves:
                 yield (
                     each.scope,
@@ -244,7 +258,7 @@ class Reviewing:
                     each.tally,
                 )
         edges = sorted({window.from_ms, *(edge_ms for found in moves.values() for edge_ms in found)})
-        for each in queries.sums_between(store, span, list(moves), edges) if moves else ():
+        for each in self._between(store, span, list(moves), edges) if moves else ():
             assert isinstance(each.group, int)
             team = roster.team_of_scope(tenant.tenant, each.scope, edges[each.group - 1])
             yield each.scope, team_scope(team), each.tally
@@ -270,7 +284,7 @@ class Reviewing:
     def _settles(self, name: str) -> bool:
         """True when a target of a window counts calls where they settle."""
         targets = (*self.closing.get(name, ()), *self.judged.get(name, ()))
-        return any(BY_NAME[target.kpi].settles for target in targets)
+        return any(target.defined.settles for target in targets)
 
     def _delay_ms(self, tenant: Tenant) -> int:
         return delay_ms(tenant.settle_ms, self.pane_ms)
@@ -293,6 +307,13 @@ class Reviewing:
             _fold(out, team_scope(team), each.tally)
         return out
 
+    def _own(self, store: Store, span: Span) -> list[Sums]:
+        return queries.own_by_scope(store, span, self.counted) if self.counted else []
+
+    def _between(self, store: Store, span: Span, scopes: list[str], edges: list[int]) -> list[Sums]:
+        found = queries.sums_between(store, span, scopes, edges)
+        return found + (queries.own_between(store, span, self.counted, scopes, edges) if self.counted else [])
+
     def _about(self, tenant: Tenant, scope: str, window: Window) -> About:
         """Who somebody is at the end of a window, or when they left in it."""
         roster, name, at_ms = self.settings.roster, scope.partition(":")[2], window.to_ms - 1
@@ -310,6 +331,23 @@ class Reviewing:
         if about.tenant not in self.settings.schedules.tenants or not about.scope.startswith(_AGENT):
             return None
         return self.settings.schedules.plan(about.tenant, about.scope.removeprefix(_AGENT), name, window)
+
+
+def _meant(store: Store, target: Target, told: Result | None) -> bool:
+    """False when the target's KPI is one of the settings, and meant something else when this result was told.
+
+    Later settings rewrite nothing that was closed; where history does not know what it meant it is taken as it is.
+    """
+    if told is None or target.own is None:
+        return True
+    found = queries.definition_of(store, target.name, told.as_of_ms)
+    before = None if found is None else msgspec.json.decode(found).get("own")
+    now = msgspec.json.decode(msgspec.json.encode(target.own))
+    return before is None or all(before.get(part) == now[part] for part in _MEANING)
+
+
+_MEANING: Final = ("numerator", "denominator", "times", "over", "numbers")
+"""What of a KPI of the settings decides its number."""
 
 
 def _closes(window: Window, heard: Heard, until_ms: int) -> bool:

@@ -131,3 +131,22 @@ async def read_between(
                 del open_[tp]
     finally:
         await consumer.stop()
+
+
+async def begins_between(
+    connection: Mapping[str, Any], topic: str, number: int, from_ms: int, end: int
+) -> tuple[int, int]:
+    """First offset that a partition holds, and the one from which on records before `end` are of `from_ms` or later.
+
+    The second is no less than the first, and `end` when no such record is before it.
+    """
+    consumer = AIOKafkaConsumer(**connection, enable_auto_commit=False, isolation_level="read_committed")
+    await consumer.start()
+    try:
+        tp = TopicPartition(topic, number)
+        first = (await consumer.beginning_offsets([tp]))[tp]
+        found = (await consumer.offsets_for_times({tp: max(0, from_ms)}))[tp]
+        start = end if found is None else min(found.offset, end)
+        return first, max(first, start)
+    finally:
+        await consumer.stop()

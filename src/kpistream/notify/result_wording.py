@@ -4,8 +4,9 @@ from typing import Final
 
 from kpistream.core.errands import Message
 from kpistream.core.kpis import BY_NAME
+from kpistream.core.own_kpis import PER_HOUR, Shape
 from kpistream.core.result_records import ResultList, ToldResult
-from kpistream.core.results import Outcome
+from kpistream.core.results import Outcome, Result
 from kpistream.core.targets import Severity
 from kpistream.notify.languages import N_, Language
 from kpistream.notify.wording import SEVERITIES, WINDOWS, Figure, Text, bound, kpi_name, size, value, write
@@ -51,15 +52,16 @@ def _body(found: ResultList, language: Language, limit_bytes: int | None) -> str
 def result_line(told: ToldResult, language: Language) -> str:
     """One result: who, what, how it closed, by which number, and over which period."""
     found = told.result
-    kpi = BY_NAME.get(found.kpi)
+    unit, worked = _unit_of(found)
     figure = Figure(
         found.value,
         found.numerator,
         found.denominator,
-        "" if kpi is None else kpi.unit,
+        unit,
         found.direction,
         found.low,
         found.high,
+        found.denominator if worked else None,
     )
     outcome = language._(OUTCOMES[found.outcome])
     if found.outcome is Outcome.MISSED and found.severity is Severity.CRITICAL:
@@ -76,3 +78,11 @@ def result_line(told: ToldResult, language: Language) -> str:
     if told.was is not None:
         line += language._(" (corrected, was: {outcome})").format(outcome=language._(OUTCOMES[told.was]))
     return f"- {line}"
+
+
+def _unit_of(found: Result) -> tuple[str, bool]:
+    """Unit of a result's KPI, none for one that this version does not know, and whether it is over working time."""
+    if isinstance(found.shape, Shape):
+        return found.shape.unit, found.shape.form == PER_HOUR
+    kpi = BY_NAME.get(found.kpi)
+    return "" if kpi is None else kpi.unit, False

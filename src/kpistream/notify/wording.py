@@ -84,6 +84,8 @@ REASONS: Final = {
     Why.CATCHING_UP: N_("the system is catching up"),
     Why.PANES_CLOSED: N_("the window reaches further back than live data"),
     Why.HISTORY_UNREACHABLE: N_("history cannot be reached"),
+    Why.REFILLING: N_("its own measures are still being counted"),
+    Why.COUNTED_LATER: N_("its own measures are counted since a later moment"),
     Why.OFF_SHIFT: N_("off shift"),
     Why.NOT_COVERED: N_("the target does not hold here any more"),
 }
@@ -112,6 +114,8 @@ class Figure(NamedTuple):
     direction: Direction
     low: float | None
     high: float | None
+    worked_ms: int | None = None
+    """Of a KPI by the hour: the working time that it is over."""
 
 
 class Text(NamedTuple):
@@ -279,24 +283,30 @@ def told(found: Explanation, language: Language) -> list[str]:
     if found.corrects is None or found.told_at_ms is None:
         return []
     text = language._("Told {time} ({zone}): {value}. That was not true: events came late or were corrected")
-    then = _number(found.told_value, (found.told_numerator, found.told_denominator), found.unit, language)
+    then = _number(found.told_value, (found.told_numerator, found.told_denominator), found, language)
     return [text.format(time=language.time(found.told_at_ms), zone=language.zone, value=then)]
 
 
 def value(found: Explanation | Figure, language: Language) -> str:
     """The value with its fraction: `15% (24 of 160)`."""
-    return _number(found.value, (found.numerator, found.denominator), found.unit, language)
+    return _number(found.value, (found.numerator, found.denominator), found, language)
 
 
-def _number(shown: float | None, fraction: tuple[int | None, int | None], unit: str, language: Language) -> str:
+def _number(
+    shown: float | None, fraction: tuple[int | None, int | None], found: Explanation | Figure, language: Language
+) -> str:
     if shown is None:
         return language._("no value")
-    text, (numerator, denominator) = amount(shown, unit, language), fraction
+    text, (numerator, denominator) = amount(shown, found.unit, language), fraction
     if numerator is None or denominator is None:
         return text
-    if unit == "share":
+    if found.unit == "share":
         return language._("{value} ({numerator} of {denominator})").format(
             value=text, numerator=language.number(numerator), denominator=language.number(denominator)
+        )
+    if found.worked_ms is not None:
+        return language._("{value} ({numerator} in {time} at work)").format(
+            value=text, numerator=language.number(numerator), time=language.duration(denominator)
         )
     return language._("{value} (of {denominator} cases)").format(value=text, denominator=language.number(denominator))
 

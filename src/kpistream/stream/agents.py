@@ -32,6 +32,7 @@ from kpistream.stream.alarm import Alarm
 from kpistream.stream.app import AppSettings, WorkerApp, make_app
 from kpistream.stream.decode import Decoder, Intake, slices
 from kpistream.stream.flush import Flusher, FlushPorts, FlushSettings
+from kpistream.stream.refilling import Refilling, RefillPorts
 from kpistream.stream.showing import TickerPorts, add_counts
 from kpistream.stream.sink_offsets import SinkOffsets
 from kpistream.stream.standing import Standing
@@ -43,8 +44,7 @@ from kpistream.stream.whole import Whole
 
 log = logging.getLogger(__name__)
 
-_TICK_S = 0.1
-_TICK_BEHIND_S = 0.01
+_TICK_S, _TICK_BEHIND_S = 0.1, 0.01
 _STOP_LIMIT_S = 8.0
 _LOOPS_STOP_LIMIT_S = 1.5
 _LOOP_HINT: Final = "read the log lines before this one; restart the process, and report this if it comes again"
@@ -115,6 +115,8 @@ class Worker:
         self.teams = Teams(settings.live, tickers, settings.partition.pane_ms, keep_ms, member)
         way = Way(settings.topics.events, app.group, settings.topics.team_panes, settings.teams_group)
         self.teams.whole = Whole(app.connection, way, app.partitions, self.failed)
+        refill = RefillPorts(app.connection, settings.topics, clocks.now_ms, self.flusher.publish_sums, metrics)
+        self._refilling = Refilling(self.shards, settings.live, refill, app.partitions)
         self._adopting = self._adopts(settings)
         self.standing = Standing(self.shards, metrics, self._end_of, clocks.now_ms, clocks.steady_s)
         self.standing.limit_s = settings.stall_timeout_s
@@ -133,7 +135,7 @@ class Worker:
         if settings.versions is None:
             return None
         follower = Follower(settings.app.connection, settings.topics.settings, settings.versions, settings.version)
-        return Adopting(follower, self.metrics.settings, (self.ticker, self.teams))
+        return Adopting(follower, self.metrics.settings, (self._refilling, self.ticker, self.teams))
 
     def _watch(self, tickers: TickerPorts) -> None:
         """Make the pulses of everything that must go on."""
@@ -149,7 +151,7 @@ class Worker:
         )
         self._turns = {
             name: pulse(f"{name} loop has not turned", _LOOP_HINT)
-            for name in ("flush", "tick", "show", "sink", "teams", "settings")
+            for name in ("flush", "tick", "show", "sink", "teams", "settings", "own measures")
         }
         tickers.turned = self._turns["teams"].beat
         tickers.following = lambda done: self._following.rest() if done else self._following.beat()
@@ -217,6 +219,7 @@ class Worker:
             "tick": self._tick_loop,
             "show": self._show_loop,
             "teams": self.teams.run,
+            "own measures": partial(self._refilling.run, self._turns["own measures"].beat),
         }
         if self.settings.partition.history:
             loops["sink"] = partial(self._sink.run, self._turns["sink"].beat)
@@ -387,8 +390,8 @@ class Worker:
         for tenant, firing in add_counts((self.ticker.firing(), self.teams.firing())).items():
             self.metrics.alerts_firing.labels(tenant).set(firing)
         self.metrics.source_silent.clear()
-        for (tenant, source), silent in self.teams.silent().items():
-            self.metrics.source_silent.labels(tenant, source).set(int(silent))
+        for names, silent in self.teams.silent().items():
+            self.metrics.source_silent.labels(*names).set(int(silent))
 
 
 async def _ended(tasks: list[asyncio.Task[None]]) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 
 from kpistream.core.partition import Outcome
 from kpistream.core.placing import Accepted, rank_parts
+from kpistream.core.shadow import NOT_YET, Shadow, first_whole_ms
 from kpistream.errors import EventRejected, Reason
 from kpistream.log.reading import EventReader
 from kpistream.log.records import FetchedRecord, dead_letter, forwarded, hops, located
@@ -68,10 +69,12 @@ class Decoder:
         intake, pane_ms = Intake(run=run), self._pane_ms
         partition, number = shard.partition, shard.partition.number
         read, home, outcomes = self._reader.read, self._reader.home, intake.outcomes
-        accept, newest_ms, added = partition.accept, 0, 0
+        newest_ms, added = 0, 0
         if records[0].offset < partition.at.next_offset:
             records = [record for record in records if record.offset >= partition.at.next_offset]
         intake.records = len(records)
+        shadow = self._shadow(shard, records) if shard.counting.numbers else None
+        accept = partition.accept if shadow is None else shadow.joining(partition.accept)
         for record in records:
             offset, timestamp_ms = record.offset, record.timestamp
             if timestamp_ms > newest_ms:
@@ -98,8 +101,19 @@ class Decoder:
             outcomes[ADDED] = added
         if records:
             partition.advance(records[-1].offset + 1, newest_ms)
+            if shadow is not None:
+                shadow.passed(len(records), partition.frontier_ms)
         shard.unflushed += intake.records
         return intake
+
+    def _shadow(self, shard: Shard, records: list[FetchedRecord]) -> Shadow | None:
+        """The shadow, from these records on; whole from the panes on that no earlier record can be of."""
+        if not records:
+            return None
+        shadow = shard.shadow_from(records[0].offset)
+        if shadow is not None and shadow.whole_from_ms == NOT_YET:
+            shadow.whole_from_ms = first_whole_ms(records[0].timestamp, self._pane_ms)
+        return shadow
 
     def _misplaced(self, shard: Shard, record: FetchedRecord, key: str, intake: Intake) -> None:
         if hops(record):

@@ -15,9 +15,11 @@ from typing import Final
 import msgspec
 
 from kpistream.core.changelog import VERSION_BYTES
+from kpistream.core.measures import Tally
 from kpistream.core.panes import PaneSum
 from kpistream.core.partition import Flush, Retraction
 from kpistream.core.placing import rank_parts
+from kpistream.core.tallies import pack_tally
 from kpistream.log.publisher import Publisher
 from kpistream.log.records import SOURCES, Outgoing
 from kpistream.log.topics import Topics, partition_of
@@ -67,17 +69,20 @@ def retraction_record(retraction: Retraction, timestamp_ms: int) -> Outgoing:
     return Outgoing(retraction.place.key.encode(), msgspec.json.encode(value), (), timestamp_ms)
 
 
-def sum_record(change: PaneSum) -> Outgoing:
+def sum_record(change: PaneSum, own: Tally | None = None) -> Outgoing:
     """A pane's sums for readers of teams: key tenant/start/scope, value version and tally; sources as a header.
 
-    Readers of a version that knows no sources pass over the header.
+    Readers of a version that knows no sources pass over the header. `own`: every own measure at the place, when they
+    are whole there; they follow the tally.
     """
     key, start_ms = change.place
     tenant, _, scope = key.partition("/")
     head = _encode((tenant, scope, start_ms, change.version.to_bytes(VERSION_BYTES, "big")))
-    # An array of 4; the tally, packed already, makes it 5.
     headers = [(SOURCES, " ".join(change.sources).encode())] if change.sources else ()
-    return Outgoing(f"{tenant}/{start_ms}/{scope}".encode(), b"\x95" + head[1:] + change.packed_tally, headers)
+    # An array of 4; the tally, packed already, makes it 5, and own measures 6.
+    rest = change.packed_tally if own is None else change.packed_tally + pack_tally(own)
+    value = (b"\x95" if own is None else b"\x96") + head[1:] + rest
+    return Outgoing(f"{tenant}/{start_ms}/{scope}".encode(), value, headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +178,8 @@ class Flusher:
         forwards, dead_letters = shard.take_others()
         shard.unflushed = 0
         shard.changed.update(change.place for change in flush.sums)
-        await self._publish_others(flush, forwards, dead_letters)
+        sums = [sum_record(change, shard.whole_sums(change.place)) for change in flush.sums]
+        await self._publish_others(flush, sums, forwards, dead_letters)
         changelog = [Outgoing(key, value) for key, value in flush.changelog]
         offsets = await self._publisher.publish(self._topics.panes, number, changelog)
         if offsets:
@@ -189,7 +195,9 @@ class Flusher:
         self._metrics.moves.inc(len(flush.retractions))
         self._metrics.flush_seconds.observe(self._ports.clock_s() - began_s)
 
-    async def _publish_others(self, flush: Flush, forwards: list[Outgoing], dead_letters: list[Outgoing]) -> None:
+    async def _publish_others(
+        self, flush: Flush, sums: list[Outgoing], forwards: list[Outgoing], dead_letters: list[Outgoing]
+    ) -> None:
         """Everything of a flush that is not the changelog."""
         topics, publish = self._topics, self._publisher.publish_keyed
         out: list[Awaitable[object]] = []
@@ -198,11 +206,14 @@ class Flusher:
             out.append(publish(topics.events, to_events, lambda key: partition_of(key, self._partitions)))
         if dead_letters:
             out.append(self._publisher.publish(topics.dead_letters, 0, dead_letters))
-        if flush.sums:
-            sums = [sum_record(change) for change in flush.sums]
+        if sums:
             out.append(publish(topics.team_panes, sums, self._tenant_partition))
         if out:
             await asyncio.gather(*out)
+
+    async def publish_sums(self, records: list[Outgoing]) -> None:
+        """Publish sums of panes for readers of teams, which were published without own measures before."""
+        await self._publisher.publish_keyed(self._topics.team_panes, records, self._tenant_partition)
 
     def _tenant_partition(self, key: bytes) -> int:
         return partition_of(key.partition(b"/")[0], self._partitions)

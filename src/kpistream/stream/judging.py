@@ -6,7 +6,6 @@ No I/O here: the tickers hand in windows and publish what comes out.
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import islice
 from typing import Final
 
 from msgspec.structs import replace
@@ -28,15 +27,25 @@ from kpistream.core.contributing import CONTRIBUTORS_A_LOOK, Part, contributors
 from kpistream.core.conversion import DEAL_AHEAD_MS, delay_ms
 from kpistream.core.correcting import Again, Episode, comparable, correction, judged_by, kept_pane, untrue
 from kpistream.core.detecting import Detectors, since_ms, weighed_in_panes
-from kpistream.core.kpis import BY_NAME, Limits
-from kpistream.core.readings import About, Reading, Shown, TargetReading, read, target_reading
+from kpistream.core.kpis import Limits
+from kpistream.core.own_kpis import counted
+from kpistream.core.readings import (
+    About,
+    Reading,
+    Shown,
+    TargetReading,
+    read,
+    target_reading,
+)
 from kpistream.core.resolution import deciding_ms, in_force
 from kpistream.core.settings import Settings
 from kpistream.core.targets import (
     CATCHING_UP,
+    COUNTED_LATER,
     NOT_COVERED,
     OFF_SHIFT,
     PANES_CLOSED,
+    REFILLING,
     SOURCE_SILENT,
     Judgement,
     Target,
@@ -46,21 +55,19 @@ from kpistream.core.targets import (
     paced,
 )
 from kpistream.core.windows import LIVE_WINDOWS, RunningWindow, Window, pane_start
+from kpistream.core.working_time import by_the_hour
 from kpistream.stream.episodes import Episodes
 from kpistream.stream.in_force import InForce
 from kpistream.stream.live import LiveWindows, PaneSource, Slot
+from kpistream.stream.overdue import Overdue
+from kpistream.stream.own_windows import OwnWindows
 from kpistream.stream.rota import Rota
 
 _HOLDING = (State.PENDING, State.RECOVERING)
 _AT_REST = (State.OK, State.SUSPENDED)
-LOOK_AGAIN_MS: Final = 60_000
-"""Pace falls due and shifts end without an event: where there is a schedule, targets are looked at so often."""
-DUE_A_LOOK: Final = 50
-"""Slots that time alone brings to one look, 12 ms of it: looks come ten times a second, so in a minute 30,000 do."""
+
 CORRECTED_A_LOOK: Final = 20
 """Alerts that one look judges again: up to a millisecond for each hour that they have lasted."""
-_RESTING_A_LOOK: Final = 500
-"""Slots that one look goes through at most: those that rest on need no look."""
 
 AGENT_KINDS: Final = frozenset({"agent", "queue", "campaign"})
 TEAM_KINDS: Final = frozenset({"team", "tenant"})
@@ -85,13 +92,13 @@ class Bench:
         self._early: set[Slot] = set()
         self._rota = Rota(settings.schedules)
         self._detectors = Detectors()
-        self._again_ms: dict[Slot, int] = {}
-        """When slots with a schedule were looked at, the longest ago first."""
+        self._overdue = Overdue(self._rota)
         self._left: list[Subject] = []
         """Whose alerts the log has left neither ok nor suspended; until they are handed out."""
         self.sources_of: Callable[[str], tuple[str, ...]] = lambda _: ()
         """Sources through which somebody was heard lately, by key (`tenant/scope`)."""
         self.episodes = Episodes()
+        self.own = OwnWindows(self._rota)
         self._gone: dict[str, Target] = {}
         """Targets that have left the settings, as they were: their alerts are still to be suspended."""
 
@@ -174,16 +181,7 @@ class Bench:
         First those whose bound may be another. Of the rest at most 50, the longest ago first; without those that rested
         then and still do.
         """
-        other_bound, due = self._in_force.changed(now_ms), list[Slot]()
-        for slot, looked_ms in list(islice(self._again_ms.items(), _RESTING_A_LOOK)):
-            if 0 <= now_ms - looked_ms < LOOK_AGAIN_MS or len(due) == DUE_A_LOOK:
-                break
-            del self._again_ms[slot]
-            if self._rota.rests(slot[0], looked_ms, now_ms):
-                self._again_ms[slot] = now_ms
-            else:
-                due.append(slot)
-        return other_bound + due
+        return self._in_force.changed(now_ms) + self._overdue.take(now_ms)
 
     def listen(self, now_ms: int, changed: Iterable[tuple[str, int]], live: LiveWindows) -> None:
         """Take in of whom something is heard: while a source is silent, nobody is behind pace."""
@@ -204,7 +202,7 @@ class Bench:
         early = complete_from_ms is None or not self.loaded
         self._unexplained = CONTRIBUTORS_A_LOOK
         for slot in slots:
-            key, name = slot
+            (key, name), own = slot, self._settings.own
             running, about = live.window(slot), self._about(key, now_ms)
             self.holding.discard(slot)
             if early:
@@ -213,26 +211,31 @@ class Bench:
             short = running.window.from_ms < known_from_ms
             targets = self._in_force.targets(about, name, running.window, now_ms)
             if targets and self._rota.knows(about):
-                self._again_ms.pop(slot, None)
-                self._again_ms[slot] = now_ms
+                self._overdue.looked(slot, now_ms)
+            tally = self.own.tally(own, name, about, running, now_ms)
+            own_from, since = self.own.since(own, slot, about, running, now_ms)
             standing: dict[str, TargetReading] = {}
             for held in targets:
                 target = held.target
-                if early:
-                    standing[target.name] = target_reading(target, State.NO_DATA, CATCHING_UP, held.bound_from)
+                partial = since is not None and counted(target.defined)
+                waits = CATCHING_UP if early else REFILLING if partial and own_from.passes else None
+                if waits is not None:
+                    standing[target.name] = target_reading(target, State.NO_DATA, waits, held.bound_from)
                     continue
                 closed = running.window.from_ms - self._reach_ms(target, about.tenant, running) < known_from_ms
-                judgement = PANES_CLOSED if closed else self._judge(target, about, running, now_ms)
+                judgement = PANES_CLOSED if closed else COUNTED_LATER if partial else None
+                judgement = judgement or self._judge(target, about, running, now_ms)
                 look = Look(target, judgement, running.window, about.team, about.display_name, held.bound_from)
                 subject = Subject(target.name, about.tenant, about.scope)
                 alert = self._step(subject, look, now_ms, transitions, running)
-                if target.good_news and not short:
+                if target.good_news and not short and not partial:
                     transitions += self._good_news(alert, look, running, now_ms)
                 if alert.state in _HOLDING:
                     self.holding.add(slot)
                 standing[target.name] = target_reading(target, alert.state, judgement, held.bound_from)
-            shown = Shown(name, running.window, now_ms, provisional=complete_from_ms is None or short)
-            readings.append(read(about, shown, running.tally, standing, self._limits(about)))
+            provisional = complete_from_ms is None or short
+            shown = Shown(name, running.window, now_ms, provisional=provisional, own=own, since=since)
+            readings.append(read(about, shown, tally, standing, self._limits(about)))
         return readings, transitions
 
     def _good_news(self, alert: Alert, look: Look, running: RunningWindow, now_ms: int) -> list[Transition]:
@@ -273,8 +276,8 @@ class Bench:
         about, window = self._about(key, now_ms), Window(fired.window_from_ms, fired.window_to_ms)
         held = self._in_force.targets(about, fired.window, window, fired.at_ms)
         target = next((each.target for each in held if each.target.name == fired.target), None)
-        if target is None or not comparable(target, self._limits(about), fired):
-            return []
+        if target is None or target.defined.numbers or not comparable(target, self._limits(about), fired):
+            return []  # own measures and working time are not kept with panes: nothing is known of what they were
         again = Again(
             target,
             self._limits(about),
@@ -295,6 +298,9 @@ class Bench:
         if self._rota.duty(about, now_ms).suspends:
             return OFF_SHIFT
         limits = self._limits(about)
+        if by_the_hour(target.defined):
+            tally = self.own.tally(self._settings.own, target.window, about, running, now_ms)
+            return judge(target, tally, limits)
         if not paced(target):
             against = None
             if weighed_in_panes(target):
@@ -307,7 +313,7 @@ class Bench:
     def _delay_ms(self, target: Target, tenant: str, running: RunningWindow) -> int:
         """How long after the start of their pane cases of a target count."""
         settle_ms = self._settings.roster.tenant(tenant).settle_ms
-        return delay_ms(settle_ms, running.pane_ms) if BY_NAME[target.kpi].settles else 0
+        return delay_ms(settle_ms, running.pane_ms) if target.defined.settles else 0
 
     def _reach_ms(self, target: Target, tenant: str, running: RunningWindow) -> int:
         """How long before its window a target needs panes."""

@@ -41,6 +41,8 @@ class _Agent:
     """The duty is known from when it was asked until then."""
     plan: Plan | None = None
     """Of the window that was asked for last."""
+    plans: dict[str, Plan] = field(default_factory=dict)
+    """By the name of the window, for KPIs by the hour."""
     dues: dict[str, tuple[int, Due | None]] = field(default_factory=dict)
     """By target, with when it was computed; of that plan."""
     asked: dict[str, tuple[Plan, Asked]] = field(default_factory=dict)
@@ -134,6 +136,17 @@ class Rota:
         if not self.knows(about) or target.low is None:
             return None
         return _due(target, self._plan(target, about, window), at_ms)
+
+    def plan(self, about: About, window_name: str, window: Window) -> Plan | None:
+        """The working time of an agent in a window; None for everybody else."""
+        if not self.knows(about):
+            return None
+        plans = self._agents.setdefault(f"{about.tenant}/{about.scope}", _Agent()).plans
+        plan = plans.get(window_name)
+        if plan is None or plan.window != window:
+            name = about.scope.removeprefix(_AGENT)
+            plan = plans[window_name] = self._schedules.plan(about.tenant, name, window_name, window)
+        return plan
 
     def forget_all_but(self, live: Container[str]) -> None:
         """Drop what is remembered of keys that have no windows any more."""

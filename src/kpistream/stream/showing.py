@@ -80,7 +80,15 @@ class Show:
         early = bench.shown_too_early(not known.caught_up)
         closing = live.begin_in(self._complete_from_ms, known.complete_from_ms)
         self._complete_from_ms = known.complete_from_ms
-        for slot in (*self._pacer.due(now_ms), *bench.holding, *bench.due_again(now_ms), *early, *closing, *standing):
+        for slot in (
+            *self._pacer.due(now_ms),
+            *bench.holding,
+            *bench.due_again(now_ms),
+            *early,
+            *closing,
+            *standing,
+            *bench.own.whole_again(),
+        ):
             queue[slot] = None
         complete_from_ms = known.complete_from_ms if known.caught_up else None
         corrected = bench.correct(live, source, now_ms, complete_from_ms)  # before a look finds that it has recovered
@@ -134,9 +142,10 @@ class TickerPorts:
                 gauge, labels = self.metrics.agent_kpi, (reading.tenant, name)
             else:
                 continue
-            for kpi, value in reading.kpis.items():
-                number = float("nan") if value.value is None else value.value
-                gauge.labels(*labels, kpi, reading.window).set(number)
+            shown = {name: value.value for name, value in reading.kpis.items()}
+            shown |= {name: value.value for name, value in reading.own.items()}
+            for kpi, number in shown.items():
+                gauge.labels(*labels, kpi, reading.window).set(float("nan") if number is None else number)
 
     def _within_cap(self, agent: str, active: bool) -> bool:
         if active and agent not in self._agents and len(self._agents) < self.agent_cap:

@@ -18,9 +18,15 @@ from faust.types import TP
 
 from kpistream.core.contributing import LOOKED_AT, Part
 from kpistream.core.links import Links
+from kpistream.core.measures import Tally
+from kpistream.core.own_measures import NOTHING_OWN, Counting
 from kpistream.core.panes import contributions_of
 from kpistream.core.partition import NOTHING, Partition, PartitionSettings
+from kpistream.core.placing import Place
+from kpistream.core.readings import NOTHING_YET, WHOLE, OwnFrom
+from kpistream.core.shadow import Shadow
 from kpistream.core.tallies import NOTHING as NO_SUMS
+from kpistream.core.tallies import pack_tally, unpack_tally
 from kpistream.log.records import CONFLICT_REASON, Outgoing
 from kpistream.log.tail import PATIENCE_S, read_on
 
@@ -39,6 +45,10 @@ class Shard:
         """Generation of the assignment in which it is held; -1: not held."""
         self.forwards: list[Outgoing] = []
         self.dead_letters: list[Outgoing] = []
+        self.counting: Counting = NOTHING_OWN
+        """What settings count beside the catalogue."""
+        self.shadow: Shadow | None = None
+        """What was counted of it; made with the first record, or when it is asked for."""
         self.changed: set[tuple[str, int]] = set()
         """Key and pane start of panes that were published since the ticker looked last; see `take_changed`."""
         self.unflushed = 0
@@ -75,7 +85,7 @@ class Shard:
         self.partition.forget()
         self.generation = NOTHING
         self.take_others()
-        self.changed, self.unflushed = set(), 0
+        self.changed, self.unflushed, self.shadow = set(), 0, None
 
     def forward(self, record: Outgoing) -> None:
         """Let a record go on to another partition with the next flush."""
@@ -109,7 +119,38 @@ class Shard:
     def packed_at(self, key: str, start_ms: int) -> bytes:
         """The packed tally of a pane; that of nothing when there is no such pane."""
         pane = self.partition.panes.get(start_ms, {}).get(key)
-        return NO_SUMS if pane is None else pane.packed_tally
+        if pane is None:
+            return NO_SUMS
+        own = None if self.shadow is None else self.shadow.sums(key, start_ms)
+        return pack_tally(unpack_tally(pane.packed_tally) | own) if own else pane.packed_tally
+
+    def whole_sums(self, place: Place) -> Tally | None:
+        """Every own measure at a place, None when they are not whole there, or nothing is counted."""
+        return None if self.shadow is None else self.shadow.whole_sums(*place)
+
+    def count(self, counting: Counting) -> None:
+        """Count this from now on. What is counted already stays when it is the same."""
+        if self.shadow is not None and self.shadow.counting.numbers != counting.numbers:
+            self.changed.update(self.shadow.places())
+            self.shadow = None
+        if counting.numbers != self.counting.numbers:
+            self.counting = counting
+
+    def shadow_from(self, offset: int) -> Shadow | None:
+        """The shadow, made when there is none: it is shown every record from this offset on. None: nothing is counted.
+
+        Nothing may be joined between a call and the next record that is shown.
+        """
+        if self.shadow is None and self.counting.numbers:
+            self.shadow = Shadow(self.counting, self.partition.settings, offset)
+        return self.shadow
+
+    @property
+    def own_from(self) -> OwnFrom:
+        """From when on own measures are whole."""
+        if not self.counting.numbers:
+            return WHOLE
+        return NOTHING_YET if self.shadow is None else OwnFrom(self.shadow.whole_from_ms, not self.shadow.refilled)
 
     def parts(self, key: str, starts: Sequence[int]) -> Iterator[Part]:
         """The events in a key's panes at these starts, the newest panes first, as many as one may look at."""
@@ -159,12 +200,20 @@ class Shards(dict[int, Shard]):
     def __init__(self, settings: PartitionSettings) -> None:
         super().__init__()
         self.settings = settings
+        self.counting = NOTHING_OWN
 
     def shard(self, number: int) -> Shard:
         """The shard of a partition, made on first use."""
         if number not in self:
             self[number] = Shard(number, self.settings)
+            self[number].count(self.counting)
         return self[number]
+
+    def count(self, counting: Counting) -> None:
+        """Let all partitions, those of later too, count this from now on."""
+        self.counting = counting
+        for shard in self.values():
+            shard.count(counting)
 
     def held(self) -> list[Shard]:
         """Shards of the current assignment that have recovered."""

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from sys import intern
 from typing import Any, Final
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from kpistream.core.alerts import Transition
 from kpistream.core.contributing import SUMS_LOOKED_AT, Part
 from kpistream.core.measures import Contribution, Tally, add, difference
-from kpistream.core.readings import About, Reading
+from kpistream.core.readings import WHOLE, About, OwnFrom, Reading
 from kpistream.core.roster import Roster
 from kpistream.core.settings import Settings
 from kpistream.core.settings_changes import Touched, touched
@@ -36,6 +35,7 @@ from kpistream.stream.judging import TEAM_KINDS, Bench
 from kpistream.stream.live import LiveWindows
 from kpistream.stream.outages import Outages
 from kpistream.stream.showing import Known, Show, TickerPorts, add_counts
+from kpistream.stream.team_records import Partial, decode_sum
 from kpistream.stream.whole import Whole
 
 log = logging.getLogger(__name__)
@@ -46,10 +46,6 @@ _SLICE: Final = 1000
 
 REPLACED_A_LOOK: Final = 1000
 """Panes that one look places anew after somebody has moved, about 16 ms; a mover counts as one."""
-
-_Sum = tuple[str, str, int, bytes, list[int]]
-_decode: Final = msgspec.msgpack.Decoder(_Sum, strict=False).decode
-"""A sum too large for an integer of msgpack is written as text; it becomes the integer again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +68,12 @@ class TeamSums:
         self.panes: dict[str, dict[int, Tally]] = {}
         """Tallies by team key (`tenant/team:NAME`, `tenant/tenant`), then pane start."""
         self.changed: set[tuple[str, int]] = set()
+        self._wanted: frozenset[int] = frozenset()
+        self._partial = Partial()
+        self._want(settings)
         self.bench = Bench(settings, self._about, TEAM_KINDS)
         self.bench.parts = self.parts
+        self.bench.own.own_from, self.bench.own.own_state = self._own_from, lambda: bool(self._partial)
         self.show = Show(LiveWindows(pane_ms, self._window), self.bench)
         self.catch_up_to = -1
         self.next_offset = 0
@@ -84,22 +84,29 @@ class TeamSums:
         self.outages = Outages(settings, pane_ms)
 
     def put(self, value: bytes, sources: Iterable[str] = ()) -> None:
-        """Take one record; an older version than the one that stands is ignored, and a pane that is forgotten."""
-        tenant, scope, start_ms, version, sums = _decode(value)
+        """Take one record; an older version than the one that stands is ignored, and a pane that is forgotten.
+
+        Of one version there is one content; own measures may come to it later, and stay.
+        """
+        new = decode_sum(value)
+        tenant, scope, start_ms = new.tenant, new.scope, new.start_ms
         self.outages.note(tenant, scope, start_ms, sources)
         if start_ms < self.complete_from_ms:
             return  # else a backlog of years would be held until the next look
         key = f"{tenant}/{scope}"
         held = self._held.setdefault(start_ms, {})
         old_value = held.get(key)
-        old: list[int] = []
+        old: Tally = {}
         if old_value is not None:
-            _, _, _, old_version, old = _decode(old_value)
-            if version <= old_version:  # both are 16 bytes, most significant first
+            known = decode_sum(old_value)
+            if new.version < known.version or (new.version == known.version and new.own in (None, known.own)):
                 return
+            old = known.tally
         held[intern(key)] = value
+        if self._wanted:
+            self._partial.note(key, start_ms, whole=self._wanted <= set((new.own or ())[::2]))
         team = self._moving.get(key, self._settings.roster).team_of_scope(tenant, scope, start_ms)
-        change = difference(_tally(sums), _tally(old))
+        change = difference(new.tally, old)
         self._add(f"{tenant}/{team_scope(team)}", start_ms, change)
         self._add(f"{tenant}/{TENANT_SCOPE}", start_ms, change)
 
@@ -114,9 +121,24 @@ class TeamSums:
         """
         for key in moved:
             self._moving.setdefault(key, self._settings.roster)
+        self._want(settings)
         self._settings, self._swept_pane = settings, -1
         self.outages.adopt(settings)
         self.show.adopt(settings, self._window, Touched(everybody))
+
+    def _want(self, settings: Settings) -> None:
+        """From now on own measures of these settings are asked for; what is held has none that are new."""
+        if self._wanted != settings.own.counting.numbers:
+            self._wanted = settings.own.counting.numbers
+            self._partial = Partial()
+            for start_ms, held in self._held.items() if self._wanted else ():
+                for key in held:
+                    self._partial.note(key, start_ms, whole=False)
+
+    def _own_from(self, key: str, window: Window) -> OwnFrom:
+        """From when on own measures of a team or tenant are whole: behind the last pane that lacks some."""
+        last_ms = self._partial.last_ms(key.partition("/")[0], window)
+        return WHOLE if last_ms is None else OwnFrom(last_ms + self._pane_ms, passes=True)
 
     def replace(self, panes: int) -> bool:
         """Place about so many panes of those who moved into the teams of the roster; True when none is left.
@@ -140,7 +162,7 @@ class TeamSums:
             if teams[0] == teams[1]:
                 continue
             count += 1
-            sums = _tally(_decode(value)[4])
+            sums = decode_sum(value).tally
             for team, change in zip(teams, (difference({}, sums), difference(sums, {})), strict=True):
                 self._add(f"{tenant}/{team_scope(team)}", start_ms, change)
         return count
@@ -190,7 +212,7 @@ class TeamSums:
                 whose, _, member_scope = member.partition("/")
                 team = self._settings.roster.team_of_scope(tenant, member_scope, start_ms)
                 if whose == tenant and scope in (TENANT_SCOPE, team_scope(team)):
-                    add(sums.setdefault(member_scope, {}), tuple(_decode(value)[4]))
+                    add(sums.setdefault(member_scope, {}), tuple(decode_sum(value).sums))
         return (Part(member, None, difference(tally, {})) for member, tally in sums.items())
 
     @property
@@ -205,6 +227,7 @@ class TeamSums:
         self._forget_at_ms = limit_ms + self._pane_ms
         for start_ms in [start_ms for start_ms in self._held if start_ms < limit_ms]:
             del self._held[start_ms]
+        self._partial.forget_before(limit_ms)
         for by_start in self.panes.values():
             for start_ms in [start_ms for start_ms in by_start if start_ms < limit_ms]:
                 del by_start[start_ms]
@@ -222,11 +245,6 @@ class TeamSums:
             return About(tenant, scope, None, tenant)
         team = scope.partition(":")[2]
         return About(tenant, scope, team, self._settings.roster.team_name(tenant, team))
-
-
-def _tally(items: list[int]) -> Tally:
-    pairs = iter(items)
-    return dict(zip(pairs, pairs, strict=True))
 
 
 class Teams(ConsumerRebalanceListener):  # type: ignore[misc]

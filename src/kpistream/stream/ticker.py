@@ -134,6 +134,7 @@ class Ticker:
             live = LiveWindows(self._shards.settings.pane_ms, self._window_of())
             bench = Bench(self._settings, self._about, AGENT_KINDS)
             bench.parts, bench.sources_of = shard.parts, shard.sources_of
+            bench.own.own_from, bench.own.own_state = lambda key, window: shard.own_from, lambda: shard.own_from
             settling = Settling(shard, self._delays(), self._shards.settings.pane_ms)
             view = self._views[number] = _View(shard.generation, live, bench, settling)
             keys = {pane.key: pane.start_ms for pane in shard.partition.live_panes()}  # one is enough: all are taken in

@@ -11,9 +11,10 @@ from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from kpistream.core.acks import Ack
-from kpistream.core.alerts import State, Transition
+from kpistream.core.alerts import State, Transition, unit_and_formula
 from kpistream.core.currencies import DIGITS
 from kpistream.core.kpis import BY_NAME, Value
+from kpistream.core.own_kpis import PER_HOUR
 from kpistream.core.readings import Reading, TargetReading
 from kpistream.core.schedules import NO_SHIFT_KNOWN, Basis
 from kpistream.core.targets import Why
@@ -128,20 +129,47 @@ def _present(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(text for text in texts if text != NOTHING)
 
 
+def own_figures(reading: Reading, width: Width = Width.FULL, zone: str | None = None) -> dict[str, str]:
+    """The KPIs of the settings that have a value, by their names as words; since when, or `~`, if not all along."""
+    out: dict[str, str] = {}
+    for name, each in reading.own.items():
+        kpi, _, member = name.partition("/")
+        number = amount_in(each.unit, each.value, member, width)
+        if number != NOTHING:
+            out[words(kpi)] = number + _rests_on(each.denominator, each.form, width) + _since(each.since_ms, zone)
+    return out
+
+
+def _since(since_ms: int | None, zone: str | None) -> str:
+    if since_ms is None:
+        return ""
+    return " ~" if zone is None else f" since {clock(since_ms, zone, '%H:%M')}"
+
+
 def figure(kpi: str, value: Value, member: str = "", width: Width = Width.FULL) -> str:
     """A value with its unit, and n where there is one."""
     number = amount(kpi, value.value, member, width)
-    if value.denominator is None or number == NOTHING:
-        return number
-    tight = width in (Width.COMPACT, Width.TIGHT)
-    return f"{number} ({value.denominator})" if tight else f"{number} (n {value.denominator})"
+    return number if number == NOTHING else number + _rests_on(value.denominator, "", width)
+
+
+def _rests_on(denominator: int | None, form: str, width: Width) -> str:
+    """How many cases a value rests on, or how long a time at work."""
+    if denominator is None:
+        return ""
+    if form == PER_HOUR:
+        return f" ({minutes(denominator)})"
+    return f" ({denominator})" if width in (Width.COMPACT, Width.TIGHT) else f" (n {denominator})"
 
 
 def amount(kpi: str, value: float | None, member: str = "", width: Width = Width.FULL) -> str:
-    """A number in the unit of its KPI: `31.4 %`, `4:05`, `1,234 EUR`."""
+    """A number in the unit of a KPI of the catalogue: `31.4 %`, `4:05`, `1,234 EUR`."""
+    return amount_in(BY_NAME[kpi].unit, value, member, width)
+
+
+def amount_in(unit: str, value: float | None, member: str = "", width: Width = Width.FULL) -> str:
+    """A number in its unit."""
     if value is None:
         return NOTHING
-    unit = BY_NAME[kpi].unit if kpi in BY_NAME else "ms"  # of a silence
     if unit == "share":
         if width is Width.TIGHT:
             return f"{100 * value:.0f}%"
@@ -202,7 +230,8 @@ def state_words(transition: Transition) -> str:
 
 def bounds(transition: Transition) -> str:
     """The target's bounds: `>= 30.0 %`, `<= 20.0 %` or `3:00 to 5:30`."""
-    low, high = (amount(transition.kpi, bound) for bound in (transition.low, transition.high))
+    unit, _ = unit_and_formula(transition)
+    low, high = (amount_in(unit, bound) for bound in (transition.low, transition.high))
     if transition.low is not None and transition.high is not None:
         return f"{low} to {high}"
     return f">= {low}" if transition.low is not None else f"<= {high}"
@@ -222,10 +251,12 @@ def alert_words(transition: Transition, shown: str = "", *, short: bool = False)
     kpi = _TITLES.get(transition.kpi, words(transition.kpi)) if short else words(transition.kpi)
     window = "" if transition.window == shown else f", {words(transition.window)}"
     who = transition.display_name or transition.scope.partition(":")[2] or transition.tenant
-    value = Value(transition.value, transition.numerator or 0, transition.denominator)
+    number = amount_in(unit_and_formula(transition)[0], transition.value)
+    if number != NOTHING:
+        number += _rests_on(transition.denominator, transition.own.form if transition.own else "", Width.FULL)
     pace = ""
     if transition.expected is not None:
         unknown = "" if transition.basis == Basis.SHIFT else f", {NO_SHIFT_KNOWN}"
         pace = f" of {transition.expected:.0f} expected by now{unknown}"
     bound_from = "" if transition.bound_from is None else f" ({transition.bound_from})"
-    return f"{who}: {kpi} {figure(transition.kpi, value)}{pace}, target {bounds(transition)}{bound_from}{window}"
+    return f"{who}: {kpi} {number}{pace}, target {bounds(transition)}{bound_from}{window}"

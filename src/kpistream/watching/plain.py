@@ -17,6 +17,7 @@ from kpistream.watching.figures import (
     cell,
     clock,
     name_of,
+    own_figures,
     state_words,
     words,
 )
@@ -68,6 +69,7 @@ def reading_line(reading: Reading, zone: str) -> str:
             continue
         mark = f" {shown.mark.value}" if shown.mark in (Mark.MET, Mark.MISSED) else ""
         parts.append(f"{column.title} {shown.lines[0]}{mark}")
+    parts += [f"{name} {figure}" for name, figure in own_figures(reading, zone=zone).items()]
     team = f" ({reading.team})" if reading.team and not reading.scope.startswith("team:") else ""
     provisional = " provisional" if reading.provisional else ""
     at = clock(reading.as_of_ms, zone)

@@ -30,6 +30,7 @@ from kpistream.watching.figures import (
     figures,
     mark_of,
     name_of,
+    own_figures,
     state_words,
     words,
 )
@@ -270,7 +271,7 @@ def _row(reading: Reading, width: Width, style: str = "") -> _Row:
 
 
 def _besides(reading: Reading, width: Width) -> list[str]:
-    """What a team's columns do not say: transfers, and what became of calls that came in."""
+    """What a team's columns do not say: transfers, and what became of calls that came in, and own KPIs."""
     parts = []
     for column in INBOUND:
         said = figures(reading, column.kpi, width)
@@ -280,6 +281,8 @@ def _besides(reading: Reading, width: Width) -> list[str]:
     legs, calls = (reading.kpis[name].numerator for name in ("calls", "distinct_calls"))
     if legs != calls:
         parts.append(f"{legs:,} legs of {calls:,} calls")
+    for name, figure in own_figures(reading, width).items():
+        parts.append(f"{name} {figure}{_MARK_WORDS.get(mark_of(reading, name.replace(' ', '_')), '')}")
     return parts
 
 
