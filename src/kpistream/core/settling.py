@@ -16,10 +16,8 @@ from kpistream.core.roster import Roster
 from kpistream.core.tallies import pack_tally, unpack_tally
 from kpistream.core.windows import pane_start
 
-DUE_A_LOOK: Final = 500
-"""Panes with calls that come of age in one look, about 10 ms: all at once would stop reading for longer."""
-
-
+DUE_A_LOOK: Final = 200
+"""Panes with calls that come of age in one look, 30 ms of it at most: all at once would stop reading for longer."""
 _NOTHING_READ: Final[tuple[str, int, dict[int, Linked]]] = ("", 0, {})
 
 
