@@ -200,6 +200,8 @@ def test_good_news_are_short() -> None:
         "Alert: connects/acme/agent:anna/1",
     ]
     assert read(CHINESE, to=State.OK, **news).subject == "Anna Berg：通话数已达成目标：100，目标不低于96"
+    best = read(ENGLISH, to=State.OK, **{**news, "reason": Why.PERSONAL_BEST})
+    assert best.subject == "Anna Berg: calls: best day of twelve weeks: 100, the best before: 96"
 
 
 def test_silent_source_says_since_when_and_whom_it_hides() -> None:

@@ -49,6 +49,7 @@ _REASONS: Final[dict[Why, str]] = {
     Why.SOURCE_SILENT: "nothing is heard of anybody, or of a source, although people are at work",
     Why.SOURCE_HEARD: "of a source: its events come",
     Why.REACHED: "all that the window asks for is done: good news, the alert stays `ok`",
+    Why.PERSONAL_BEST: "more than on any other day of twelve weeks: good news",
     Why.CORRECTED: "by what is known now the alert was never true: events came late or were corrected",
     Why.EVIDENCE_OPEN: "beyond the bound, but by so little or so few that chance does that",
     Why.CATCHING_UP: "the worker recovers or lags: it knows too little of the present",

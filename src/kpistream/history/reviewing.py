@@ -24,6 +24,7 @@ from kpistream.core.settings import Settings
 from kpistream.core.targets import TENANT_SCOPE, Due, Judgement, Target, covers, judge, measured, paced, team_scope
 from kpistream.core.windows import CALENDAR_WINDOWS, LIVE_WINDOWS, Window, window_at
 from kpistream.history import queries
+from kpistream.history.bests import BEST
 from kpistream.history.queries import Heard, Span
 from kpistream.history.store import Store
 
@@ -74,6 +75,11 @@ class Reviewing:
     def judged(self) -> dict[str, list[Target]]:
         """Targets that are judged to date, by window."""
         return _by_window(REVIEWED, [target for target in self.settings.targets if target.alerts])
+
+    @cached_property
+    def praised(self) -> list[str]:
+        """What the records of best days are called."""
+        return [target.name + BEST for target in self.settings.targets if target.good_news]
 
     def tenants(self, store: Store) -> list[tuple[Tenant, Heard]]:
         """Tenants of whom anything was ever heard, and when."""

@@ -21,6 +21,7 @@ HEADLINES: Final = {
     Happened.RECOVERS: N_("{who}: {kpi} meets its target again, not for long enough yet: {value}, target {bound}"),
     Happened.RECOVERED: N_("{who}: {kpi} has recovered: {value}, target {bound}"),
     Happened.REACHED: N_("{who}: {kpi} has reached its target: {value}, target {bound}"),
+    Happened.BEST: N_("{who}: {kpi}: best day of twelve weeks: {value}, the best before: {best}"),
     Happened.NEVER_TRUE: N_("{who}: {kpi}: the alert was not true: {value} at that time, target {bound}"),
     Happened.ENDED: N_("{who}: {kpi}: the alert has ended without a recovery: {value}, target {bound}"),
     Happened.UNKNOWN: N_("{who}: {kpi}: nothing is known now, the alert is not over"),
@@ -33,6 +34,7 @@ SOURCE_HEADLINES: Final = {
     Happened.RECOVERS: N_("{who}, tenant {tenant}: the source is heard again, not for long enough yet"),
     Happened.RECOVERED: N_("{who}, tenant {tenant}: the source is heard again"),
     Happened.REACHED: N_("{who}, tenant {tenant}: the source is heard"),
+    Happened.BEST: N_("{who}, tenant {tenant}: the source is heard"),
     Happened.NEVER_TRUE: N_("{who}, tenant {tenant}: the alert of the source was not true"),
     Happened.ENDED: N_("{who}, tenant {tenant}: the alert of the source has ended"),
     Happened.UNKNOWN: N_("{who}, tenant {tenant}: nothing is known of the source now"),
@@ -77,6 +79,7 @@ REASONS: Final = {
     Why.SOURCE_SILENT: N_("the source is silent for everybody"),
     Why.SOURCE_HEARD: N_("events come again"),
     Why.REACHED: N_("all that is asked for is done"),
+    Why.PERSONAL_BEST: N_("more than on any other day of twelve weeks"),
     Why.CORRECTED: N_("events came late or were corrected"),
     Why.EVIDENCE_OPEN: N_("so little beyond its bound that chance does that"),
     Why.CATCHING_UP: N_("the system is catching up"),
@@ -174,7 +177,11 @@ def headline(found: Explanation, language: Language) -> str:
             who=found.source, tenant=found.tenant, value=length, hidden=hidden
         )
     return language._(HEADLINES[found.happened]).format(
-        who=found.who, kpi=kpi_name(found.kpi, language), value=value(found, language), bound=bound(found, language)
+        who=found.who,
+        kpi=kpi_name(found.kpi, language),
+        value=value(found, language),
+        bound=bound(found, language),
+        best=amount(found.low or 0, found.unit, language),
     )
 
 
@@ -193,7 +200,7 @@ def full(entry: Entry, language: Language) -> str:
     lines = [headline(found, language)]
     if found.team is not None:
         lines.append(tell("Team: {team}").format(team=found.team))
-    if found.happened is Happened.REACHED:
+    if found.happened in (Happened.REACHED, Happened.BEST):
         return "\n".join([*lines, _window(found, language), *_end(entry, found, language)])
     lines += [
         tell("Value: {value}, {reason}").format(
