@@ -93,6 +93,11 @@ but from an alert that has nothing to rest from. The next verdict is met by the 
 `false_alarms`, and every target of a week or longer, begins each period at `ok`: what was found of one says nothing
 of the next. An alert that fires on and is missed on the next period's numbers, too, says so in a record from `firing`
 to `firing`; so does one that becomes critical. Severity falls only when the alert ends or a new period begins.
+
+Beside the table, two kinds of records lead to `ok` or leave it as it is: `corrected`, from every state, when an alert
+was never true ([corrections](../explanation/alerts.md#corrections)), and good news (`reached`, `personal-best`), in
+`ok` only. A source that is silent has an alert of its own, target `source-silent`, scope `source:NAME`
+([silent sources](../explanation/alerts.md#silent-sources)).
 """
 
 
