@@ -7,6 +7,8 @@ Mon 3 March 2025                      Tue 4 March
 import json
 from collections.abc import Iterable
 
+from msgspec import structs
+
 from kpistream.core.alerts import Alert, Look, State, Subject, decode_transition, encode_transition, step
 from kpistream.core.placing import Place
 from kpistream.core.readings import About
@@ -16,6 +18,7 @@ from kpistream.core.settings import read_settings
 from kpistream.core.targets import Why
 from kpistream.history import writer
 from kpistream.history.appending import Append, appends
+from kpistream.history.bests import best_days
 from kpistream.history.book import Book
 from kpistream.history.queries import Span
 from kpistream.history.result_reports import result_rows, result_table
@@ -229,6 +232,33 @@ def test_week_that_is_reached_is_told_once_over_a_new_review(store: Store) -> No
     for each in log:
         anew.take(decode_transition(encode_transition(each)))
     assert [each for subject, look in looks for each in anew.stepped(subject, look, TUESDAY_NOON + 1)] == []
+
+
+def test_best_day_of_twelve_weeks_is_told_once_and_only_when_there_are_days_to_compare(store: Store) -> None:
+    """Ann has more than on ten days before, Bob as many as once before, Eve had nine days, Zoe's best is long past."""
+    known = reviewing(CALLS)
+    fill(store, *made("ann", 5), *made("bob", 4), *made("eve", 9), *made("zoe", 3))
+    today = {each.scope: each for each in told(known, store, NOON + 13 * HOUR)}
+
+    def before(agent: str, days: int, count: int) -> Result:
+        back = {"window_from_ms": NOON - 12 * HOUR - days * DAY, "window_to_ms": NOON + 12 * HOUR - days * DAY}
+        id_ = f"calls/acme/agent:{agent}/business-day/{back['window_from_ms']}"
+        return structs.replace(today[f"agent:{agent}"], result_id=id_, numerator=count, value=count, **back)
+
+    past = [before(agent, days, 4 - days % 3) for agent in ("ann", "bob", "zoe") for days in range(1, 11)]
+    past += [before("eve", days, 4) for days in range(1, 10)] + [before("ann", 85, 9), before("zoe", 20, 4)]
+    keep(store, [*today.values(), *past])
+
+    now_ms = NOON + 13 * HOUR
+    found = list(best_days(store, "acme", known.settings.targets, now_ms))
+    [best] = [each for subject, look in found for each in Book(known).praised(subject, look, now_ms)]
+    assert (best.alert_id, best.reason) == ("calls.best/acme/agent:ann/1", Why.PERSONAL_BEST)
+    assert (best.value, best.low, best.to_state, best.team) == (5, 4.0, State.OK, "north")
+    anew = Book(known)
+    anew.take(decode_transition(encode_transition(best)))
+    assert [each for subject, look in found for each in anew.praised(subject, look, now_ms + 1)] == []
+    assert list(best_days(store, "acme", known.settings.targets, now_ms + 2 * DAY)) == []
+    assert list(best_days(store, "acme", reviewing(CALLS[:-1] + ", good_news: no}").settings.targets, now_ms)) == []
 
 
 def test_each_zone_has_its_own_day(store: Store) -> None:

@@ -493,6 +493,8 @@ def test_good_news_reach_who_asks_for_them_and_nobody_else() -> None:
 
     assert told(desk.turn()) == [(name, "news", ["connects/acme/agent:anna/1"]) for name in ("cheers", "both")]
     assert reasons(desk) == [("floor", "connects/acme/agent:anna/1", "not-wanted")]
+    desk.take(transition(1, State.OK, from_state=State.OK, reason=Why.PERSONAL_BEST, target="connects.best"))
+    assert told(desk.turn()) == [(name, "news", ["connects.best/acme/agent:anna/1"]) for name in ("cheers", "both")]
 
 
 def test_who_asks_for_good_news_only_hears_once_a_day_that_somebody_has_recovered() -> None:

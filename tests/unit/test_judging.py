@@ -78,6 +78,26 @@ def test_target_that_comes_from_the_review_goes_on_where_the_log_has_it():
     assert (again.sequence, again.from_state, again.to_state) == (4, State.OK, State.FIRING)
 
 
+def test_alerts_of_closed_panes_hold_up_no_correction():
+    """Three months of alerts are in the log; the one that a late call makes untrue comes last."""
+    log = []
+    for number in range(200):
+        [old] = fired()
+        scope = f"agent:a{number}"
+        old = structs.replace(old, scope=scope, alert_id=f"talk/acme/{scope}/1", window_from_ms=NOW_MS - 10**9)
+        log.append(encode_transition(old))
+    log += map(encode_transition, fired())
+    judge = bench(log=log)
+    panes = {NOW_MS: pack_tally({CONNECTED: 1, TALK_MS: 400_000})}
+    panes[NOW_MS - PANE_MS] = pack_tally({CONNECTED: 9, TALK_MS: 9 * 120_000})
+    live = live_of(400_000)
+    source = SimpleNamespace(starts_of=lambda key: panes, packed_at=lambda key, start_ms: panes.get(start_ms, NOTHING))
+
+    [corrected] = judge.correct(live, source, NOW_MS, NOW_MS - 10**8)
+
+    assert (corrected.reason, corrected.corrects, corrected.denominator) == (Why.CORRECTED, 1, 10)
+
+
 def test_provisional_numbers_are_never_judged():
     readings, transitions = bench().look(
         live_of(400_000), [("acme/agent:ann", "rolling-15m")], NOW_MS, complete_from_ms=None

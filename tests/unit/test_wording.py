@@ -21,12 +21,11 @@ from kpistream.notify.chat import LIMIT_BYTES
 from kpistream.notify.languages import Language
 from kpistream.notify.mail import mail_of
 from kpistream.notify.result_wording import text_of
+from kpistream.notify.source_wording import SOURCE_HEADLINES, SOURCE_NEXTS
 from kpistream.notify.webhook import event
 from kpistream.notify.wording import (
     KPI,
     REASONS,
-    SOURCE_HEADLINES,
-    SOURCE_NEXTS,
     STATES,
     WINDOWS,
     Text,
@@ -278,6 +277,8 @@ def test_good_news_are_short() -> None:
         "Alert: connects/acme/agent:anna/1",
     ]
     assert read(CHINESE, to=State.OK, **news).subject == "Anna Berg：通话数已达成目标：100，目标不低于96"
+    best = read(ENGLISH, to=State.OK, **{**news, "reason": Why.PERSONAL_BEST})
+    assert best.subject == "Anna Berg: calls: best day of twelve weeks: 100, the best before: 96"
 
 
 def test_silent_source_says_since_when_and_whom_it_hides() -> None:

@@ -50,6 +50,7 @@ _REASONS: Final[dict[Why, str]] = {
     Why.SOURCE_SILENT: "nothing is heard of anybody, or of a source, although people are at work",
     Why.SOURCE_HEARD: "of a source: its events come",
     Why.REACHED: "all that the window asks for is done: good news, the alert stays `ok`",
+    Why.PERSONAL_BEST: "more than on any other day of twelve weeks: good news",
     Why.CORRECTED: "by what is known now the alert was never true: events came late or were corrected",
     Why.EVIDENCE_OPEN: "beyond the bound, but by so little or so few that chance does that",
     Why.CATCHING_UP: "the worker recovers or lags: it knows too little of the present",
@@ -113,6 +114,11 @@ but from an alert that has nothing to rest from. The next verdict is met by the 
 `false_alarms`, and every target of a week or longer, begins each period at `ok`: what was found of one says nothing
 of the next. An alert that fires on and is missed on the next period's numbers, too, says so in a record from `firing`
 to `firing`; so does one that becomes critical. Severity falls only when the alert ends or a new period begins.
+
+Beside the table, two kinds of records lead to `ok` or leave it as it is: `corrected`, from every state, when an alert
+was never true ([corrections](../explanation/alerts.md#corrections)), and good news (`reached`, `personal-best`), in
+`ok` only. A source that is silent has an alert of its own, target `source-silent`, scope `source:NAME`
+([silent sources](../explanation/alerts.md#silent-sources)).
 """
 
 

@@ -222,9 +222,10 @@ class Reached(NamedTuple):
 
     value: Value
     asked: Fraction
-    """The bound for the whole window, prorated where there is a schedule."""
+    """The bound for the whole window, prorated where there is a schedule; the best before, for a personal best."""
     basis: str | None
     """What proration rests on."""
+    why: Why = Why.REACHED
 
 
 class Look(NamedTuple):
@@ -252,13 +253,13 @@ def step(alert: Alert, look: Look, now_ms: int) -> Transition | None:
 
 
 def good_news(alert: Alert, look: Look, now_ms: int) -> Transition | None:
-    """The record that says that a target is reached: once a window, and only while nothing is wrong."""
+    """The record that says that a target is reached, or a best day: once a window, and only while nothing is wrong."""
     reached, from_ms = look.reached, look.window.from_ms
     if reached is None or alert.state is not State.OK or alert.reached_from_ms == from_ms:
         return None
     return replace(
         _made(alert, look, State.OK, Severity.WARNING, now_ms),
-        reason=Why.REACHED,
+        reason=reached.why,
         value=reached.value.value,
         numerator=reached.value.numerator,
         denominator=reached.value.denominator,

@@ -42,6 +42,8 @@ class Happened(StrEnum):
     """The number says so: the target is met again."""
     REACHED = "reached"
     """Good news: all that the period asks for is done."""
+    BEST = "best"
+    """Good news: more than on any other day of twelve weeks; `low` is the best before."""
     NEVER_TRUE = "never-true"
     """By what is known now the target was not missed: late events or corrections say so."""
     ENDED = "ended"
@@ -224,7 +226,7 @@ def happened(transition: Transition) -> Happened:
         return Happened.GOES_ON
     if transition.to_state is not State.OK:
         return _HAPPENED[transition.to_state]
-    named = {Why.CORRECTED: Happened.NEVER_TRUE, Why.REACHED: Happened.REACHED}
+    named = {Why.CORRECTED: Happened.NEVER_TRUE, Why.REACHED: Happened.REACHED, Why.PERSONAL_BEST: Happened.BEST}
     if transition.reason in named:
         return named[transition.reason]
     return Happened.RECOVERED if transition.reason in _MET else Happened.ENDED

@@ -12,7 +12,7 @@ from kpistream.core.acks import Ack
 from kpistream.core.alerts import State, Transition
 from kpistream.core.errands import Errand, Silence, subject_key
 from kpistream.core.receivers import Inhibition, Receiver, Route, label_of
-from kpistream.core.targets import Why
+from kpistream.core.targets import GOOD_NEWS
 
 _ACTIVE = (State.FIRING, State.RECOVERING, State.NO_DATA)
 
@@ -118,7 +118,7 @@ def _dropped(errand: Errand, ack: Ack | None) -> Silence | None:
     if ack.muted:
         return Silence.MUTED
     new = [each for each in errand.waiting if each.sequence > ack.closed]
-    news = any(each.to_state is State.PENDING or each.reason is Why.REACHED for each in new)
+    news = any(each.to_state is State.PENDING or each.reason in GOOD_NEWS for each in new)
     if errand.episode and ack.closed >= max(errand.episode, errand.graver) and not news:
         return Silence.CLOSED
     if errand.escalation and errand.told is None and ack.acked >= errand.episode:
@@ -130,7 +130,7 @@ def _over(errand: Errand) -> tuple[Errand, tuple[tuple[Transition, Silence], ...
     """What was held back and is over by now is not told; the end is, to who knows of the beginning."""
     if not errand.blocked or not errand.waiting or errand.waiting[-1].to_state is not State.OK:
         return errand, ()
-    if errand.waiting[-1].reason is Why.REACHED:
+    if errand.waiting[-1].reason in GOOD_NEWS:
         return errand, ()
     kept = errand.waiting[-1:] if errand.told_open else ()
     gone = errand.waiting[: len(errand.waiting) - len(kept)]

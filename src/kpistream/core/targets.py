@@ -141,6 +141,8 @@ class Why(StrEnum):
     """Of a source: events of it come."""
     REACHED = "reached"
     """All that the window asks for is done; good news, and no reason for an alert."""
+    PERSONAL_BEST = "personal-best"
+    """More than on any other day of twelve weeks; good news."""
     CORRECTED = "corrected"
     """By what is known now the alert was never true: late events or corrections say so."""
     EVIDENCE_OPEN = "evidence-open"
@@ -181,6 +183,8 @@ class Judgement(msgspec.Struct, frozen=True):
     """Of a miss: critical when the critical bound is missed, too."""
 
 
+GOOD_NEWS: Final = (Why.REACHED, Why.PERSONAL_BEST)
+"""Reasons of records that tell good news and change no state."""
 CATCHING_UP: Final = Judgement(Verdict.NO_DATA, Why.CATCHING_UP)
 """For a worker that recovers or lags: it knows too little of the present to judge."""
 PANES_CLOSED: Final = Judgement(Verdict.NO_DATA, Why.PANES_CLOSED)

@@ -11,7 +11,7 @@ from kpistream.core.alerts import State, Transition
 from kpistream.core.errands import Errand, Silence
 from kpistream.core.explanation import Happened, happened
 from kpistream.core.receivers import DAY_MS, Receiver
-from kpistream.core.targets import Why
+from kpistream.core.targets import GOOD_NEWS
 
 _STALE_MS: Final = DAY_MS
 _MOST_WAITING: Final = 50
@@ -37,13 +37,13 @@ def offered(receiver: Receiver, errand: Errand | None, transition: Transition, n
             return Offer(None, ((transition, reason),))
         errand = Errand(receiver=receiver.name, last=transition, changed_ms=now_ms)
     followed = _followed(errand, transition, now_ms)
-    if reason is None and not receiver.bad_news and transition.reason is not Why.REACHED:
+    if reason is None and not receiver.bad_news and transition.reason not in GOOD_NEWS:
         followed = msgspec.structs.replace(followed, praised_from_ms=transition.window_from_ms)
     if reason is not None:
-        if transition.to_state is State.OK and transition.reason is not Why.REACHED:
+        if transition.to_state is State.OK and transition.reason not in GOOD_NEWS:
             followed = msgspec.structs.replace(followed, told=None)  # nothing that it was told of is open any more
         return Offer(followed, ((transition, reason),))
-    if transition.reason is Why.REACHED and now_ms - transition.at_ms > _STALE_MS:
+    if transition.reason in GOOD_NEWS and now_ms - transition.at_ms > _STALE_MS:
         return Offer(followed, ((transition, Silence.STALE),))
     if _stale(followed, transition, now_ms):
         gone = (*followed.waiting, transition)
@@ -76,7 +76,7 @@ def _followed(errand: Errand, transition: Transition, now_ms: int) -> Errand:
 def _unwanted(receiver: Receiver, errand: Errand | None, transition: Transition) -> Silence | None:
     """Why the receiver does not want to know; None when it does."""
     state = transition.to_state
-    if transition.reason is Why.REACHED:
+    if transition.reason in GOOD_NEWS:
         return None if receiver.good_news else Silence.NOT_WANTED
     if not receiver.bad_news:
         return _no_praise(errand, transition)

@@ -20,6 +20,7 @@ from kpistream.core.alerts import (
     take_from_log,
 )
 from kpistream.core.targets import NOT_COVERED, Judgement, Target
+from kpistream.history.bests import BEST
 from kpistream.history.reviewing import REVIEWED, Reviewing
 
 _AT_REST = (State.OK, State.SUSPENDED)
@@ -51,7 +52,8 @@ class Book:
         """A record of the log, or what was published: it is the state unless a later one is known."""
         subject = Subject(transition.target, transition.tenant, transition.scope)
         known = self._alerts.get(subject)
-        if known is None and transition.target not in self.judged and transition.window not in REVIEWED:
+        mine = transition.target in self.judged or transition.target.endswith(BEST)
+        if known is None and not mine and transition.window not in REVIEWED:
             return
         take_from_log(self._alerts, transition)
         if self._alerts[subject] is not known:
@@ -63,6 +65,11 @@ class Book:
         transition = step(alert, look, now_ms)
         news = good_news(alert if transition is None else alert_after(transition), look, now_ms)
         return [each for each in (transition, news) if each is not None]
+
+    def praised(self, subject: Subject, look: Look, now_ms: int) -> list[Transition]:
+        """The record of a best day, unless it was told. It is not taken: publish it first."""
+        news = good_news(self._alerts.get(subject) or Alert(subject), look, now_ms)
+        return [] if news is None else [news]
 
     def left(self, now_ms: int) -> list[Transition]:
         """Suspends what stands of targets that have left the settings, or alarm nobody any more."""

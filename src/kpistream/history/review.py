@@ -23,6 +23,7 @@ from kpistream.core.targets import CATCHING_UP, HISTORY_UNREACHABLE, Judgement
 from kpistream.errors import SinkUnavailable
 from kpistream.health import Health
 from kpistream.history import ddl, queries
+from kpistream.history.bests import best_days
 from kpistream.history.book import Book
 from kpistream.history.queries import Heard
 from kpistream.history.reviewing import REVIEWED, Closing, Reviewing
@@ -251,7 +252,7 @@ class Review:
         self._read_to = ends
 
     def _standing(self) -> list[Transition]:
-        found = queries.transitions_of(self._opened(), REVIEWED, sorted(self._book.judged))
+        found = queries.transitions_of(self._opened(), REVIEWED, sorted({*self._book.judged, *self._reviewing.praised}))
         log.info("review is on turn=%s alerts=%s", self._turn_number, len(found))
         return found
 
@@ -284,10 +285,20 @@ class Review:
         until_ms = min(now_ms - self.settings.grace_ms, self._completeness.whole_to_ms)
 
         def listing() -> list[Piece]:
-            found = self._reviewing.closings(self._opened(), until_ms) if _RESULTS in due else []
-            return [partial(self._close_period, closing, until_ms, now_ms) for closing in found]
+            if _RESULTS not in due:
+                return []
+            found = self._reviewing.closings(self._opened(), until_ms)
+            bests: list[Piece] = [
+                partial(self._praise, tenant.tenant, now_ms) for tenant, _ in self._reviewing.tenants(self._opened())
+            ]
+            return [*bests, *(partial(self._close_period, closing, until_ms, now_ms) for closing in found)]
 
         return listing
+
+    def _praise(self, tenant: str, now_ms: int, store: Store) -> Found:
+        """Best days among the results that history has: those of this round are told in the next."""
+        looks = best_days(store, tenant, self._reviewing.settings.targets, now_ms)
+        return [each for subject, look in looks for each in self._book.praised(subject, look, now_ms)], []
 
     def _close_period(self, closing: Closing, until_ms: int, now_ms: int, store: Store) -> Found:
         """Results that are new; a period whose sums have not changed since the last time is passed over."""

@@ -31,6 +31,7 @@ from kpistream.core.targets import TENANT_SCOPE, Due, Judgement, Target, covers,
 from kpistream.core.windows import CALENDAR_WINDOWS, LIVE_WINDOWS, Window, window_at
 from kpistream.core.working_time import by_the_hour, with_working_time
 from kpistream.history import queries, tables
+from kpistream.history.bests import BEST
 from kpistream.history.queries import Heard, Span, Sums
 from kpistream.history.settled import settled_between, settled_by_scope
 from kpistream.history.store import Store
@@ -99,6 +100,11 @@ class Reviewing:
         kpis = [target.defined for target in self.settings.targets]
         names = {name for kpi in kpis for name, _ in kpi.numbers}
         return [measure for measure in self.settings.own.measures if measure.name in names]
+
+    @cached_property
+    def praised(self) -> list[str]:
+        """What the records of best days are called."""
+        return [target.name + BEST for target in self.settings.targets if target.good_news]
 
     def tenants(self, store: Store) -> list[tuple[Tenant, Heard]]:
         """Tenants of whom anything was ever heard, and when."""

@@ -12,6 +12,7 @@ from kpistream.core.kpis import BY_NAME
 from kpistream.core.targets import Direction, Severity, Why
 from kpistream.core.windows import LIVE_WINDOWS
 from kpistream.notify.languages import N_, Language
+from kpistream.notify.source_wording import SOURCE_HEADLINES, SOURCE_NEXTS
 
 _IN_FULL: Final = 5
 """Alerts of a message that are explained in full; of more, each has its line and its command."""
@@ -23,31 +24,11 @@ HEADLINES: Final = {
     Happened.RECOVERS: N_("{who}: {kpi} meets its target again, not for long enough yet: {value}, target {bound}"),
     Happened.RECOVERED: N_("{who}: {kpi} has recovered: {value}, target {bound}"),
     Happened.REACHED: N_("{who}: {kpi} has reached its target: {value}, target {bound}"),
+    Happened.BEST: N_("{who}: {kpi}: best day of twelve weeks: {value}, the best before: {best}"),
     Happened.NEVER_TRUE: N_("{who}: {kpi}: the alert was not true: {value} at that time, target {bound}"),
     Happened.ENDED: N_("{who}: {kpi}: the alert has ended without a recovery: {value}, target {bound}"),
     Happened.UNKNOWN: N_("{who}: {kpi}: nothing is known now, the alert is not over"),
     Happened.RESTS: N_("{who}: {kpi}: the target rests, the alert is not over"),
-}
-SOURCE_HEADLINES: Final = {
-    Happened.SLIPS: N_("{who}, tenant {tenant}: the source is silent for {value}, and hides {hidden} people at work"),
-    Happened.GOES_ON: N_("{who}, tenant {tenant}: the source is still silent"),
-    Happened.MAY_SLIP: N_("{who}, tenant {tenant}: the source may be silent"),
-    Happened.RECOVERS: N_("{who}, tenant {tenant}: the source is heard again, not for long enough yet"),
-    Happened.RECOVERED: N_("{who}, tenant {tenant}: the source is heard again"),
-    Happened.REACHED: N_("{who}, tenant {tenant}: the source is heard"),
-    Happened.NEVER_TRUE: N_("{who}, tenant {tenant}: the alert of the source was not true"),
-    Happened.ENDED: N_("{who}, tenant {tenant}: the alert of the source has ended"),
-    Happened.UNKNOWN: N_("{who}, tenant {tenant}: nothing is known of the source now"),
-    Happened.RESTS: N_("{who}, tenant {tenant}: the silent source rests, the alert is not over"),
-}
-SOURCE_NEXTS: Final = {
-    Next.FIRES_IF_IT_STAYS: N_("the alert fires if it stays so"),
-    Next.OVER_WHEN_MET: N_("the alert is over when events have come again for five minutes"),
-    Next.OVER_IF_IT_STAYS: N_("the alert is over if events go on to come"),
-    Next.JUDGED_ANEW: N_("what waited because of it is told, if it is still so"),
-    Next.GOES_ON_WITH_DATA: N_("the alert goes on when data come again"),
-    Next.GOES_ON_AT_WORK: N_("the alert goes on when work begins again and nothing comes"),
-    Next.NOTHING: N_("nothing: the source is not waited for any more"),
 }
 NEXTS: Final = {
     Next.FIRES_IF_IT_STAYS: N_("the alert fires if it stays so"),
@@ -79,6 +60,7 @@ REASONS: Final = {
     Why.SOURCE_SILENT: N_("the source is silent for everybody"),
     Why.SOURCE_HEARD: N_("events come again"),
     Why.REACHED: N_("all that is asked for is done"),
+    Why.PERSONAL_BEST: N_("more than on any other day of twelve weeks"),
     Why.CORRECTED: N_("events came late or were corrected"),
     Why.EVIDENCE_OPEN: N_("so little beyond its bound that chance does that"),
     Why.CATCHING_UP: N_("the system is catching up"),
@@ -192,7 +174,11 @@ def headline(found: Explanation, language: Language) -> str:
             who=found.source, tenant=found.tenant, value=length, hidden=hidden
         )
     return language._(HEADLINES[found.happened]).format(
-        who=found.who, kpi=kpi_name(found.kpi, language), value=value(found, language), bound=bound(found, language)
+        who=found.who,
+        kpi=kpi_name(found.kpi, language),
+        value=value(found, language),
+        bound=bound(found, language),
+        best=amount(found.low or 0, found.unit, language),
     )
 
 
@@ -211,7 +197,7 @@ def full(entry: Entry, language: Language) -> str:
     lines = [headline(found, language)]
     if found.team is not None:
         lines.append(tell("Team: {team}").format(team=found.team))
-    if found.happened is Happened.REACHED:
+    if found.happened in (Happened.REACHED, Happened.BEST):
         return "\n".join([*lines, _window(found, language), *_end(entry, found, language)])
     lines += [
         tell("Value: {value}, {reason}").format(

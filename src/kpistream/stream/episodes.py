@@ -66,8 +66,13 @@ class Episodes:
                 if start_ms >= self._episodes[subject].fired.window_from_ms:
                     self._due[subject] = None
 
-    def take_due(self, most: int) -> list[Subject]:
-        """Subjects to judge again, at most so many; the rest comes next time."""
+    def take_due(self, most: int, limit_ms: int) -> list[Subject]:
+        """Subjects to judge again, at most so many; the rest comes next time.
+
+        Those of windows that begin before the limit are dropped: their panes are closed. After a start most are such.
+        """
+        if len(self._due) > most:
+            self.forget_before(limit_ms)
         found = list(islice(self._due, most))
         for subject in found:
             del self._due[subject]

@@ -259,7 +259,7 @@ class Bench:
         if complete_from_ms is None or not self.loaded:
             return []
         out: list[Transition] = []
-        for subject in self.episodes.take_due(CORRECTED_A_LOOK):
+        for subject in self.episodes.take_due(CORRECTED_A_LOOK, complete_from_ms):
             episode, alert = self.episodes[subject], self.alerts[subject]
             if episode.fired.window_from_ms < complete_from_ms:
                 self.episodes.drop(subject)

@@ -31,7 +31,8 @@ class Whole:
         self._partitions = partitions
         self._failed = failed
         self._asked_ms = -_AGAIN_MS
-        self._asking: asyncio.Task[None] | None = None
+        self.asking: asyncio.Task[None] | None = None
+        """The question that is on its way, or the last one."""
         self._found: tuple[int, dict[int, int]] | None = None
         """An instant up to which the workers know all, and the ends of the sums by then."""
 
@@ -44,17 +45,17 @@ class Whole:
 
     def find_out(self, now_ms: int) -> None:
         """Begin to ask, unless that was done a moment ago."""
-        running = self._asking is not None and not self._asking.done()
+        running = self.asking is not None and not self.asking.done()
         if running or 0 <= now_ms - self._asked_ms < _AGAIN_MS:
             return
         self._asked_ms = now_ms
-        self._asking = asyncio.ensure_future(self._ask(now_ms - _SETTLED_MS))
+        self.asking = asyncio.ensure_future(self._ask(now_ms - _SETTLED_MS))
 
     async def stop(self) -> None:
         """Ask no more."""
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.wait([self._asking])
+        if self.asking is not None:
+            self.asking.cancel()
+            await asyncio.wait([self.asking])
 
     async def _ask(self, at_ms: int) -> None:
         completeness = Completeness(self._connection, self._way, self._partitions)

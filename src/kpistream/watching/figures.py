@@ -220,7 +220,7 @@ _STATE_WORDS: Final = {
 }
 
 
-_REASON_WORDS: Final = {Why.REACHED: "reached", Why.CORRECTED: "was not missed"}
+_REASON_WORDS: Final = {Why.REACHED: "reached", Why.PERSONAL_BEST: "best day", Why.CORRECTED: "was not missed"}
 
 
 def state_words(transition: Transition) -> str:
