@@ -99,12 +99,14 @@ def dials(moment: str, calls: int, connected: int = 0) -> tuple[int, dict[int, i
 
 
 OVERRIDE_ENDS_BETWEEN_CALLS = dict([dials("06 07:00", 1), dials("06 09:05", 5, 1)])
+TOO_LITTLE_IN_ITS_PANES = dict([dials("06 08:25", 1), dials("06 11:10", 1), dials("06 12:45", 1), dials("09 11:50", 5)])
 SUSPENDED_OVER_THE_WEEKEND = dict([dials("06 13:50", 6), dials("09 07:00", 1)])
 
 
 @settings(max_examples=40, deadline=None)
 @example(OVERRIDE_ENDS_BETWEEN_CALLS, "hour", False)
 @example(SUSPENDED_OVER_THE_WEEKEND, "hour", True)
+@example(TOO_LITTLE_IN_ITS_PANES, "share", False)
 @given(days(), st.sampled_from(sorted(TARGETS)), st.booleans())
 def test_a_backtest_and_a_worker_agree(panes, name, scheduled):
     files = {"roster.yaml": ROSTER, "targets.yaml": f"targets: [{{name: {name}, {TARGETS[name]}}}]"}

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from kpistream.core.alerts import Alert, Look, State, Subject, Transition, alert_after, step
 from kpistream.core.days import of_teams
+from kpistream.core.detecting import Detectors, weighed_in_panes
 from kpistream.core.measures import Tally, add
 from kpistream.core.pace import pace
 from kpistream.core.provenance import scope_window, team_of_scope
@@ -48,6 +49,7 @@ class Replay:
         self._alert = Alert(subject)
         self._work = _Work(settings, subject)
         self._limits = settings.roster.tenant(subject.tenant).limits
+        self._detectors = Detectors()
         self._running: RunningWindow | None = None
         self._held: Held | None = None
         self._next_ms = 0
@@ -141,8 +143,11 @@ class Replay:
         if self._work.duty(now_ms).suspends:
             return OFF_SHIFT
         due = self._work.due(target, running.window, now_ms) if paced(target) else None
+        against = None
+        if weighed_in_panes(target):
+            against = self._detectors.against(self._scope, target, running, self._limits)
         tally = self._work.beside(running.tally, target, running.window, now_ms)
-        return judge(target, tally, self._limits, due)
+        return judge(target, tally, self._limits, due, against)
 
 
 class _Work:
