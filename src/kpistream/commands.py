@@ -173,7 +173,7 @@ def report_command(*, store: str | None, settings: str | None, form: str | None,
         live = settings_asked_with(history, settings, config)
         roster = live.roster
         known = roster.tenant(options["tenant"] or "default")
-        settle_ms = None if form is None else known.settle_ms  # a table does not show it
+        settle_ms = None if form is None else (lambda name: roster.tenant(name).settle_ms)  # a table does not show it
         own = Own(live.own, live.schedules)
         question = Question(from_ms, to_ms, zone, options["tenant"], options["by"], known.limits, settle_ms, own)
         found = report_agents(history, question, _names(roster))

@@ -132,7 +132,6 @@ def backtest_command(
     asked = [each for each in live.targets if target in (None, each.name)]
     if target is not None:
         _check_history(asked[0].defined)
-    asked = [each for each in asked if not counted(each.defined)]
     with open_store(service.load_config(store=options["store"]).store) as store:
         left_out = dict(_left_out(store, asked, span))
         asked = [each for each in asked if each.name not in left_out]
@@ -149,6 +148,9 @@ def backtest_command(
 
 def _left_out(store: Store, asked: list[Target], span: Span) -> Iterator[tuple[str, str]]:
     """Targets that cannot be replayed, and why."""
+    for target in asked:
+        if counted(target.defined):
+            yield target.name, "it has own measures, which panes of the past do not have"
     settling = [each for each in asked if each.defined.settles]
     unnamed = deals_without_call(store, span) if settling else 0
     for target in settling:

@@ -123,7 +123,7 @@ def test_report_has_it_by_agent_and_day_and_not_where_calls_are_split(store: Sto
     fill(store, *FLOOR)
 
     whole, by_day, by_queue = (
-        report_json(report_agents(store, Question(by=by, settle_ms=2 * HOUR)))["rows"][0]
+        report_json(report_agents(store, Question(by=by, settle_ms=lambda _: 2 * HOUR)))["rows"][0]
         for by in (None, "day", "queue")
     )
     want = {"value": 2 / 3, "numerator": 2, "denominator": 3}

@@ -1,6 +1,7 @@
 """Dispatch: who is told what, and when, on a clock that is moved by hand."""
 
 import pytest
+from msgspec import structs
 
 from kpistream.core.acks import Said, acknowledged, closed, muted, snoozed
 from kpistream.core.alerts import State, Subject, Transition
@@ -834,3 +835,49 @@ def test_of_very_many_that_wait_the_latest_are_told() -> None:
     [digest] = desk.wait(11 * HOUR_MS)
     assert len(digest.entries) == 50
     assert [reason for *_, reason in reasons(desk)] == [str(Silence.SUPERSEDED)] * 10
+
+
+def test_outage_that_rests_over_night_still_holds_what_it_explains() -> None:
+    desk = Desk(CALM)
+    desk.take(silent_source(1, State.FIRING))
+    desk.turn()
+    heard = {"sources": ("pbx",)}
+    desk.take(*(transition(scope=f"agent:{name}", **heard) for name in ("anna", "bela")))
+    desk.wait(3 * HOUR_MS)
+    evening = [transition(2, State.SUSPENDED, scope=f"agent:{name}", **heard) for name in ("anna", "bela")]
+    desk.take(*evening, structs.replace(silent_source(2, State.SUSPENDED), before=State.FIRING))
+
+    assert [ids for _, _, ids in told(desk.wait(HOUR_MS))] == [["source-silent/acme/source:pbx/2"]]
+    gone = structs.replace(silent_source(3, State.SUSPENDED), before=State.OK, reason=Why.NOT_COVERED)
+    desk.take(gone)
+    assert {each for _, _, ids in told(desk.wait(10 * MINUTE_MS)) for each in ids} >= {
+        "connects/acme/agent:anna/1",
+        "connects/acme/agent:bela/2",
+    }
+
+
+def test_correction_that_waits_for_an_outage_is_told_to_who_heard_of_the_alert() -> None:
+    desk = Desk(CALM)
+    for each in (transition(sources=("pbx",)), transition(2, State.OK, sources=("pbx",))):
+        desk.take(each)
+        desk.wait(6 * MINUTE_MS)
+    desk.take(silent_source(1, State.FIRING))
+    desk.wait(6 * MINUTE_MS)
+    desk.take(silent_source(2, State.RECOVERING), structs.replace(untrue(3), sources=("pbx",)))
+
+    assert desk.wait(5 * MINUTE_MS) == []
+    desk.take(silent_source(3, State.OK))
+    assert ["connects/acme/agent:anna/3"] in [ids for _, _, ids in told(desk.wait(10 * MINUTE_MS))]
+
+
+def test_good_news_do_not_bring_along_the_slip_that_an_outage_held_back() -> None:
+    desk = Desk(GLAD)
+    desk.take(silent_source(1, State.FIRING))
+    desk.turn()
+    desk.take(transition(), transition(2, State.OK), reached(3))
+    desk.wait(MINUTE_MS)
+
+    desk.take(silent_source(2, State.OK))
+    ids = {each for name, _, heard in told(desk.wait(10 * MINUTE_MS)) if name == "both" for each in heard}
+    assert "connects/acme/agent:anna/3" in ids
+    assert ids.isdisjoint(("connects/acme/agent:anna/1", "connects/acme/agent:anna/2"))

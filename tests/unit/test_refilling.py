@@ -125,7 +125,7 @@ def test_what_was_read_before_is_counted_and_told_to_teams_once(monkeypatch: pyt
     assert (floor.demos(), floor.shard.own_from.passes, log.read) == (5, False, 3)
     assert floor.shard.own_from.from_ms <= NOW_MS - 3_600_000
     assert floor.metrics.own.partial._value.get() == 0
-    assert ("acme/agent:ann", NOW_MS) in floor.shard.changed
+    assert ("acme/agent:ann", NOW_MS) in floor.shard.recounted
     assert len(floor.told) == 1
 
 

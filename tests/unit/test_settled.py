@@ -304,3 +304,21 @@ targets:
 """
     fact = "settled_conversion is known live of agents only; of others over a week or more, or alerts: off"
     assert faults(text) == [f"targets.yaml:3 targets[0].scope: {fact}", f"targets.yaml:4 targets[1].scope: {fact}"]
+
+
+def test_deals_that_come_after_an_alert_make_it_no_mistake():
+    """Which deals had come when it fired is not kept with panes: a settled alert recovers, it is never corrected."""
+    floor = Floor()
+    for number in range(60):
+        time = f"{9 + 2 * number // 60:02}:{2 * number % 60:02}"
+        floor.look(time, call(number, time))
+    for minute in range(0, 25, 5):
+        floor.look(f"11:{minute:02}")
+    assert [each.to_state for each in floor.log] == [State.FIRING]
+
+    for number in range(20):
+        floor.look(f"11:{25 + number}", deal(number, f"11:{25 + number}", f"c-{number}"))
+    floor.bench.episodes.all_due()
+    floor.look("11:50")
+
+    assert {each.reason for each in floor.log[1:]} == {Why.WITHIN_BOUND}

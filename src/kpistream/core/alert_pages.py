@@ -89,7 +89,8 @@ _CONTRIBUTORS: Final = f"""## Contributors
 A transition to `pending` or `firing` that the number calls for names up to {MOST} `contributors`: the events that have
 most to do with it, each with the start of its pane and what it adds to numerator and denominator. They are looked for
 among the newest {LOOKED_AT} events of the window, about, and for {CONTRIBUTORS_A_LOOK} alerts that begin in one look.
-Of weeks and longer they come out of history. Events of one pane are in the order of their ids.
+Of weeks and longer they come out of history. Events of one pane are in the order of their ids. Alerts on settled
+conversion, on own measures and on hours at work name none: what an event adds to those is not kept with it.
 
 | target on | missed from below | missed from above |
 | --- | --- | --- |

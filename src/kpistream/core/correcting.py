@@ -53,12 +53,21 @@ def judged_by(target: Target, limits: Limits) -> str:
     """A hash of what a target is judged by: another one, and numbers differ for other reasons than corrections."""
     bounds = tuple(None if each is None else str(each) for each in (target.low, target.high))
     alpha = None if target.level is None else target.level.alpha
-    asked = (target.kpi, target.member, target.window, target.direction, bounds, target.minimum_sample, alpha, limits)
+    asked: tuple[object, ...] = (target.kpi, target.member, target.window, target.direction, bounds)
+    asked += (target.minimum_sample, alpha, limits)
+    own = target.own
+    if own is not None:
+        asked += (own.numerator, own.denominator, own.times, own.over)
     return blake2b(msgspec.json.encode(asked), digest_size=8).hexdigest()
 
 
 def comparable(target: Target, limits: Limits, fired: Transition) -> bool:
-    """True when the target is judged as it was when it fired, and the record says what it saw."""
+    """True when the target is judged as it was when it fired, and panes and the record say what it saw.
+
+    Own measures and working time are not kept with panes, nor which deals had come when a call settled.
+    """
+    if target.defined.numbers or target.defined.settles:
+        return False
     return fired.last_pane is not None and fired.judged_by == judged_by(target, limits)
 
 
@@ -138,6 +147,7 @@ def correction(alert: Alert, fired: Transition, judgement: Judgement, now_ms: in
         last_pane=None,
         judged_by=None,
         reached_from_ms=alert.reached_from_ms,
+        contributors=(),
         corrects=fired.sequence,
         told_at_ms=fired.at_ms,
         told_value=fired.value,

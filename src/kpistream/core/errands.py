@@ -125,6 +125,11 @@ class Errand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """True when what the receiver was told last is not over."""
         return self.told is not None and self.told.to_state is not State.OK
 
+    def told_what(self, correction: Transition) -> bool:
+        """True when the receiver was told of what a transition says was not true, though that may be over."""
+        told = self.told
+        return correction.corrects is not None and told is not None and told.sequence >= correction.corrects
+
     @property
     def fires(self) -> bool:
         """True while the alert fires, as far as it is known."""

@@ -252,13 +252,15 @@ def ack_command(alert_id: str) -> str:
     return f'kpistream alerts ack {shlex.quote(alert_id)} --note "..."'
 
 
-def value_of(kpi: str, part: Contributor) -> float | int | None:
-    """The KPI of a contributor alone; None where it has none: a deal of a share of calls, a KPI that is unknown."""
-    known = BY_NAME.get(kpi)
+def value_of(found: Explanation, part: Contributor) -> float | int | None:
+    """The KPI of a contributor alone; None where it has none: a deal of a share of calls, a mean of the settings."""
+    known = BY_NAME.get(found.kpi)
     if part.denominator is None:
         return part.numerator
-    if known is None or not part.denominator:
+    if not part.denominator:
         return None
+    if known is None:
+        return part.numerator / part.denominator if found.unit == "share" else None
     return known.times * part.numerator / (known.over * part.denominator)
 
 

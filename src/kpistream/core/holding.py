@@ -12,7 +12,7 @@ from kpistream.core.acks import Ack
 from kpistream.core.alerts import State, Transition
 from kpistream.core.errands import Errand, Silence, subject_key
 from kpistream.core.receivers import Inhibition, Receiver, Route, label_of
-from kpistream.core.targets import GOOD_NEWS
+from kpistream.core.targets import GOOD_NEWS, Why
 
 _ACTIVE = (State.FIRING, State.RECOVERING, State.NO_DATA)
 
@@ -44,7 +44,7 @@ class Holding:
         known = self._causes.get(subject)
         if transition.sequence < (known.sequence if known is not None else self._passed.get(subject, 0)):
             return False
-        if transition.to_state in _ACTIVE and any(rule.when.takes(transition) for rule in self._rules):
+        if _stands(transition) in _ACTIVE and any(rule.when.takes(transition) for rule in self._rules):
             self._causes[subject] = transition
             return True
         if known is None:
@@ -90,6 +90,12 @@ class Holding:
         return Held(left, now_ms, errand.fires and not answered(errand, ack, now_ms), over)
 
 
+def _stands(transition: Transition) -> State:
+    """How an alert stands: one that rests is not over, and goes on to explain others, unless nobody judges it more."""
+    rests = transition.to_state is State.SUSPENDED and transition.reason is not Why.NOT_COVERED
+    return transition.before if rests else transition.to_state
+
+
 def _may_explain(cause: Transition, transition: Transition) -> bool:
     """False for a source that is silent and somebody who is heard through others only."""
     kind, _, source = cause.scope.partition(":")
@@ -127,12 +133,12 @@ def _dropped(errand: Errand, ack: Ack | None) -> Silence | None:
 
 
 def _over(errand: Errand) -> tuple[Errand, tuple[tuple[Transition, Silence], ...]]:
-    """What was held back and is over by now is not told; the end is, to who knows of the beginning."""
-    if not errand.blocked or not errand.waiting or errand.waiting[-1].to_state is not State.OK:
+    """What was held back and is over by now is not told; the end is, to who knows of the beginning. Good news are."""
+    news = tuple(each for each in errand.waiting if each.reason in GOOD_NEWS)
+    rest = tuple(each for each in errand.waiting if each.reason not in GOOD_NEWS)
+    if not errand.blocked or not rest or rest[-1].to_state is not State.OK:
         return errand, ()
-    if errand.waiting[-1].reason in GOOD_NEWS:
-        return errand, ()
-    kept = errand.waiting[-1:] if errand.told_open else ()
-    gone = errand.waiting[: len(errand.waiting) - len(kept)]
+    end = rest[-1:] if errand.told_open or errand.told_what(rest[-1]) else ()
+    kept = tuple(sorted(end + news, key=lambda each: each.sequence))
     left = msgspec.structs.replace(errand, waiting=kept, arrived_ms=errand.arrived_ms if kept else 0, blocked=False)
-    return left, tuple((each, Silence.OVER) for each in gone)
+    return left, tuple((each, Silence.OVER) for each in rest[: len(rest) - len(end)])

@@ -88,7 +88,7 @@ def _unwanted(receiver: Receiver, errand: Errand | None, transition: Transition)
         known = latest is not None and latest.to_state is State.FIRING and latest.severity is transition.severity
         return Silence.KNOWN if known and transition.from_state is State.RECOVERING else None
     if state is State.OK:
-        if not opened and not _told_what_it_corrects(errand, transition):
+        if not opened and (errand is None or not errand.told_what(transition)):
             return Silence.NEVER_TOLD
         return None if receiver.resolved else Silence.NOT_WANTED
     if state not in receiver.states:
@@ -105,12 +105,6 @@ def _no_praise(errand: Errand | None, transition: Transition) -> Silence | None:
         return Silence.NOT_WANTED
     praised = errand is not None and errand.praised_from_ms == transition.window_from_ms
     return Silence.KNOWN if praised else None
-
-
-def _told_what_it_corrects(errand: Errand | None, transition: Transition) -> bool:
-    """True when the receiver was told of what was not true, though that is over."""
-    told = None if errand is None else errand.told
-    return transition.corrects is not None and told is not None and told.sequence >= transition.corrects
 
 
 def _stale(errand: Errand, transition: Transition, now_ms: int) -> bool:

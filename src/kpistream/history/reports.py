@@ -50,8 +50,11 @@ class Question:
     by: str | None = None
     """One of `queries.GROUPS`, or None for one row an agent. `hour` is the hour of the day, 0 to 23."""
     limits: Limits = DEFAULT_LIMITS
-    settle_ms: int | None = None
-    """After so long a call counts in `settled_conversion`, which reports have as a whole and by day. None: without."""
+    settle_ms: Callable[[str], int] | None = None
+    """After how long a call of a tenant counts in `settled_conversion`, which reports have as a whole and by day.
+
+    None: without.
+    """
     own: Own = Own()
 
     @property
@@ -86,6 +89,16 @@ class Report:
     unassigned_call_ids: int
 
 
+def _settled(store: Store, question: Question, span: Span, pane_ms: int) -> list[queries.Sums]:
+    """Calls that have settled, each tenant's by its own settle time."""
+    out: list[queries.Sums] = []
+    if question.settles and question.settle_ms is not None:
+        for name in [name for name in queries.heard(store) if question.tenant in (None, name)]:
+            wait_ms = delay_ms(question.settle_ms(name), pane_ms)
+            out += settled_by_scope(store, span._replace(tenant=name), wait_ms, question.by, question.zone)
+    return out
+
+
 def report_agents(
     store: Store, question: Question, display_name: Callable[[str, str], str | None] | None = None
 ) -> Report:
@@ -97,9 +110,8 @@ def report_agents(
     _check(question, extent.pane_ms if extent else DEFAULT_PANE_MS)
     span = Span(question.from_ms, question.to_ms, question.tenant)
     found = queries.sums_by_scope(store, span, question.by, question.zone)
-    if question.settles and question.settle_ms is not None:
-        wait_ms = delay_ms(question.settle_ms, extent.pane_ms if extent else DEFAULT_PANE_MS)
-        found = merged(found, settled_by_scope(store, span, wait_ms, question.by, question.zone))
+    if extent is not None:
+        found = merged(found, _settled(store, question, span, extent.pane_ms))
     own = _own_sums(store, question, span)
     ids = queries.distinct_calls(store, span, question.by, question.zone)
     rows = [

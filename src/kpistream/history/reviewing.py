@@ -33,7 +33,7 @@ from kpistream.core.working_time import by_the_hour, with_working_time
 from kpistream.history import queries, tables
 from kpistream.history.bests import BEST
 from kpistream.history.queries import Heard, Span, Sums
-from kpistream.history.settled import settled_between, settled_by_scope
+from kpistream.history.settled import LEGS_MS, settled_between, settled_by_scope
 from kpistream.history.store import Store
 
 REVIEWED: Final = tuple(name for name in CALENDAR_WINDOWS if name not in LIVE_WINDOWS)
@@ -124,10 +124,12 @@ class Reviewing:
 
     def changed(self, store: Store, closing: Closing) -> int:
         """A number that grows when the sums of a period change: it need not be closed again before."""
-        reach_ms = self._delay_ms(closing.tenant) if self._settles(closing.period.name) else 0
+        reach_ms = self._delay_ms(closing.tenant) + LEGS_MS if self._settles(closing.period.name) else 0
         span = Span(closing.span.from_ms - reach_ms, closing.span.to_ms, closing.tenant.tenant)
         newest = queries.written(store, span)
-        return max(newest, queries.written(store, span, tables.FACTS)) if self.counted else newest
+        if not self.counted and not self._settles(closing.period.name):
+            return newest
+        return max(newest, queries.written(store, span, tables.FACTS))
 
     def results(self, store: Store, closing: Closing, until_ms: int, now_ms: int) -> list[Result]:
         """How targets closed in a period, without what was told and still holds."""
@@ -258,11 +260,8 @@ class Reviewing:
         roster, span = self.settings.roster, Span(*window, tenant.tenant)
         for each in (*queries.sums_by_scope(store, span), *self._own(store, span)):
             if each.scope not in moves:
-                yield (
-                    each.scope,
-                    team_scope(roster.team_of_scope(tenant.tenant, each.scope, window.from_ms)),
-                    each.tally,
-                )
+                team = roster.team_of_scope(tenant.tenant, each.scope, window.from_ms)
+                yield each.scope, team_scope(team), each.tally
         edges = sorted({window.from_ms, *(edge_ms for found in moves.values() for edge_ms in found)})
         for each in self._between(store, span, list(moves), edges) if moves else ():
             assert isinstance(each.group, int)

@@ -362,7 +362,7 @@ def contributors(found: Explanation, language: Language) -> list[str]:
     lines = [language._("Most to do with it:")]
     for each in found.contributors:
         part = msgspec.structs.replace(
-            found, value=value_of(found.kpi, each), numerator=each.numerator, denominator=each.denominator
+            found, value=value_of(found, each), numerator=each.numerator, denominator=each.denominator
         )
         if each.from_ms is None:
             lines.append(f"  {_plain(each.name.removeprefix('agent:'))}: {value(part, language)}")

@@ -276,8 +276,8 @@ class Bench:
         about, window = self._about(key, now_ms), Window(fired.window_from_ms, fired.window_to_ms)
         held = self._in_force.targets(about, fired.window, window, fired.at_ms)
         target = next((each.target for each in held if each.target.name == fired.target), None)
-        if target is None or target.defined.numbers or not comparable(target, self._limits(about), fired):
-            return []  # own measures and working time are not kept with panes: nothing is known of what they were
+        if target is None or not comparable(target, self._limits(about), fired):
+            return []
         again = Again(
             target,
             self._limits(about),

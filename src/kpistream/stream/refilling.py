@@ -117,7 +117,7 @@ class Refilling:
                 await asyncio.sleep(_REST_S)
         if shard.shadow is shadow:
             shadow.reached(whole_from_ms)
-            shard.changed.update(shadow.places())
+            shard.recounted.update(shadow.places())
             reached_ms = shadow.whole_from_ms
             log.info("own measures partition=%s whole_from_ms=%s records=%s", number, reached_ms, records_read)
             if reached_ms > from_ms:

@@ -64,17 +64,17 @@ class Show:
         changed: Collection[tuple[str, int]],
         source: PaneSource,
         known: Known,
-        settled: Iterable[tuple[str, int]] = (),
+        silently: Iterable[tuple[str, int]] = (),
     ) -> tuple[list[Reading], list[Transition]]:
         """Take in changed panes (key, start) and the passing of time; what may go out.
 
-        `settled`: panes in which something else has settled, without a sound of anybody.
+        `silently`: panes whose sums have changed without a sound of anybody: calls have settled, or were counted again.
         """
         queue, live, bench = self._queue, self.live, self.bench
         bench.listen(now_ms, changed, live)
         standing = bench.left_standing(now_ms)
         live.begin(standing)
-        for slot in live.look(now_ms, (*changed, *settled), source):
+        for slot in live.look(now_ms, (*changed, *silently), source):
             if self._pacer.changed(slot, now_ms):
                 queue[slot] = None
         early = bench.shown_too_early(not known.caught_up)

@@ -51,6 +51,8 @@ class Shard:
         """What was counted of it; made with the first record, or when it is asked for."""
         self.changed: set[tuple[str, int]] = set()
         """Key and pane start of panes that were published since the ticker looked last; see `take_changed`."""
+        self.recounted: set[tuple[str, int]] = set()
+        """The same of panes whose own measures were counted again: nobody was heard."""
         self.unflushed = 0
         """Records handed in since the last snapshot."""
         self.waiting_bytes = 0
@@ -85,7 +87,7 @@ class Shard:
         self.partition.forget()
         self.generation = NOTHING
         self.take_others()
-        self.changed, self.unflushed, self.shadow = set(), 0, None
+        self.changed, self.recounted, self.unflushed, self.shadow = set(), set(), 0, None
 
     def forward(self, record: Outgoing) -> None:
         """Let a record go on to another partition with the next flush."""
@@ -112,6 +114,11 @@ class Shard:
         changed.update((pane.key, pane.start_ms) for pane in self.partition.at.dirty if not pane.summed)
         return changed
 
+    def take_recounted(self) -> set[tuple[str, int]]:
+        """Panes whose own measures were counted again since the last call."""
+        recounted, self.recounted = self.recounted, set()
+        return recounted
+
     def starts_of(self, key: str) -> list[int]:
         """Starts of the live panes of a key."""
         return [start_ms for start_ms, by_key in self.partition.panes.items() if key in by_key]
@@ -131,7 +138,7 @@ class Shard:
     def count(self, counting: Counting) -> None:
         """Count this from now on. What is counted already stays when it is the same."""
         if self.shadow is not None and self.shadow.counting.numbers != counting.numbers:
-            self.changed.update(self.shadow.places())
+            self.recounted.update(self.shadow.places())
             self.shadow = None
         if counting.numbers != self.counting.numbers:
             self.counting = counting

@@ -102,8 +102,8 @@ class Ticker:
             view.live.keep(key for key, active in self._paced(shard.partition.number) if active.holds(now_ms))
         known = Known(shard.partition.frontier_ms, shard.caught_up)
         changed = shard.take_changed()
-        settled = view.settling.due(now_ms, changed)
-        readings, transitions = view.look(now_ms, changed, view.settling, known, settled)
+        silently = {*view.settling.due(now_ms, changed), *shard.take_recounted()}
+        readings, transitions = view.look(now_ms, changed, view.settling, known, silently)
         if shard.caught_up and view.bench.loaded and view.swept_pane != pane:
             view.swept_pane = pane
             transitions += view.bench.sweep(view.live, now_ms)
