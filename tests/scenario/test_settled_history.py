@@ -129,3 +129,29 @@ def test_report_has_it_by_agent_and_day_and_not_where_calls_are_split(store: Sto
     want = {"value": 2 / 3, "numerator": 2, "denominator": 3}
     assert (whole["settled_conversion"], by_day["settled_conversion"]) == (want, want)
     assert "settled_conversion" not in by_queue
+
+
+def test_report_settles_calls_of_each_tenant_by_its_own_time(store: Store) -> None:
+    fill(store, *FLOOR, *({**event, "tenant": "other"} for event in FLOOR))
+    asked = Question(from_ms=NOON, to_ms=NOON + HOUR, settle_ms={"acme": 10 * MINUTE, "other": 2 * HOUR}.__getitem__)
+
+    rows = report_json(report_agents(store, asked))["rows"]
+
+    found = {each["tenant"]: each["settled_conversion"] for each in rows if each["agent_id"] == "ann"}
+    assert found == {
+        "acme": {"value": 2 / 3, "numerator": 2, "denominator": 3},
+        "other": {"value": None, "numerator": 0, "denominator": 0},
+    }
+
+
+def test_period_closes_again_when_facts_come_after_their_panes(store: Store) -> None:
+    known = reviewing("{name: settled, kpi: settled_conversion, window: week, bound: 50 %, alerts: off}")
+    rows = [PaneRow(pane.place, PANE_MS, pane.version, dict(pane.tally)) for pane in panes(*FLOOR).values()]
+    store.insert(writer.pane_insert(rows))
+    until_ms = NOON + 8 * DAY
+    closing = next(each for each in known.closings(store, until_ms) if each.period.name == "week")
+
+    before = known.changed(store, closing)
+    store.insert(writer.fact_insert(facts(*FLOOR), PANE_MS))
+
+    assert known.changed(store, closing) > before

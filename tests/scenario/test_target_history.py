@@ -287,6 +287,22 @@ def test_settled_conversion_is_replayed_unless_deals_name_no_call(store: Store, 
     assert "left out: settled, 20 won deals name no call" in refused.err
 
 
+def test_backtest_says_that_own_measures_are_left_out(store: Store, url: str) -> None:
+    Path("settings/kpis.yaml").write_text(
+        "measures:\n  demos: {of: call, where: {disposition: demo}, description: x}\n"
+        "kpis:\n  demo_share: {ratio: demos / calls, better: higher, description: x}\n"
+    )
+    Path("settings/targets.yaml").write_text(
+        "targets:\n  - {name: owned, kpi: demo_share, window: business-day, bound: 20 %}\n"
+    )
+    put(store, settled_floor())
+
+    ran = run("targets", "backtest", "--from", "2026-01-05", "--to", "2026-01-20", "--store", url, "--json")
+
+    assert json.loads(ran.out) == []
+    assert ran.err == "left out: owned, it has own measures, which panes of the past do not have\n"
+
+
 SHIFTS = """
 schedules:
   patterns: {office: {hours: {mon-fri: 09:00-17:00}}}
