@@ -18,8 +18,6 @@ from kpistream.core.windows import BUSINESS_DAY, Window
 from kpistream.history import tables
 from kpistream.history.store import Store
 
-BEST: Final = ".best"
-"""Behind the name of a target: what the record of a best day is called."""
 _DAY_MS: Final = 24 * 3_600_000
 _LOOKED_BACK_MS: Final = 84 * _DAY_MS
 _NEWS_MS: Final = 36 * 3_600_000
@@ -59,7 +57,7 @@ def best_days(store: Store, tenant: str, targets: Sequence[Target], now_ms: int)
         "news_ms": now_ms - _NEWS_MS,
     }
     for name, scope, from_ms, to_ms, count, before, team, shown in store.query(_SQL, given):
-        target = msgspec.structs.replace(known[name], name=name + BEST)
+        target = msgspec.structs.replace(known[name], name=known[name].best)
         reached = Reached(Value(count, count, None), before, None, Why.PERSONAL_BEST)
         judgement = Judgement(Verdict.MET, Why.WITHIN_BOUND)
         look = Look(target, judgement, Window(from_ms, to_ms), team, shown, None, reached)
