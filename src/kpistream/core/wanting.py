@@ -61,6 +61,8 @@ def offered(receiver: Receiver, errand: Errand | None, transition: Transition, n
 
 def still_wanted(receiver: Receiver, errand: Errand) -> Offer:
     """What of all that waits is told by settings that may be others than when it came. A message under way goes on."""
+    if not errand.waiting:
+        return Offer(errand)
     through = errand.sealed.through if errand.sealed is not None else -1
     kept: list[Transition] = []
     praised_from_ms: int | None = None
