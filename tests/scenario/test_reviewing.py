@@ -261,6 +261,52 @@ def test_best_day_of_twelve_weeks_is_told_once_and_only_when_there_are_days_to_c
     assert list(best_days(store, "acme", reviewing(CALLS[:-1] + ", good_news: no}").settings.targets, now_ms)) == []
 
 
+def test_best_day_is_compared_with_days_of_the_same_kpi_only(store: Store) -> None:
+    """Targets `calls` and `won` were about each other's KPI until yesterday: one is no best day, one a best of 11."""
+    won = "{name: won, kpi: deals_won, window: business-day, bound: 3, false_alarms: 1 a week for 20}"
+    known = reviewing(CALLS, won)
+    fill(store, *made("ann", 5))
+    [today] = [
+        each for each in told(known, store, NOON + 13 * HOUR) if (each.scope, each.target) == ("agent:ann", "calls")
+    ]
+
+    def before(days: int, target: str, kpi: str) -> Result:
+        back = {"window_from_ms": NOON - 12 * HOUR - days * DAY, "window_to_ms": NOON + 12 * HOUR - days * DAY}
+        id_ = f"{target}/acme/agent:ann/business-day/{back['window_from_ms']}"
+        return structs.replace(today, result_id=id_, target=target, kpi=kpi, numerator=1, value=1, **back)
+
+    keep(store, [today, *(before(days, "calls", "deals_won") for days in range(1, 11))])
+    keep(store, [structs.replace(before(0, "won", "deals_won"), numerator=2, value=2)])
+    keep(store, [before(days, "won", "calls") for days in range(12, 16)])
+    keep(store, [before(days, "won", "deals_won") for days in range(1, 11)])
+
+    found = list(best_days(store, "acme", known.settings.targets, NOON + 13 * HOUR))
+    assert [subject.target for subject, _ in found] == ["won.best"]
+
+
+def test_there_are_no_best_days_of_own_kpis_and_of_amounts(store: Store) -> None:
+    """Their results do not say what they meant, and in which currency they are."""
+    own = "kpis: {dials: {sum: outbound_calls, unit: calls, better: higher, description: d}}\n"
+    [tried, amount] = [
+        "{name: tried, kpi: dials, window: business-day, bound: 3, alerts: off}",
+        "{name: amount, kpi: revenue, member: EUR, window: business-day, bound: 3, alerts: off}",
+    ]
+    known = reviewing(tried, amount, CALLS, more=own)
+    fill(store, *made("ann", 5))
+    [today] = [
+        each for each in told(known, store, NOON + 13 * HOUR) if (each.scope, each.target) == ("agent:ann", "calls")
+    ]
+    for target, kpi in (("tried", "dials"), ("amount", "revenue"), ("calls", "calls")):
+        for days in range(11):
+            back = {"window_from_ms": NOON - 12 * HOUR - days * DAY, "window_to_ms": NOON + 12 * HOUR - days * DAY}
+            id_ = f"{target}/acme/agent:ann/business-day/{back['window_from_ms']}"
+            keep(store, [structs.replace(today, result_id=id_, target=target, kpi=kpi, numerator=11 - days, **back)])
+
+    assert {target.name for target in known.settings.targets if target.good_news} == {"tried", "amount", "calls"}
+    found = list(best_days(store, "acme", known.settings.targets, NOON + 13 * HOUR))
+    assert [subject.target for subject, _ in found] == ["calls.best"]
+
+
 def test_each_zone_has_its_own_day(store: Store) -> None:
     """Tokyo's Monday ends nine hours before that of UTC."""
     more = "  tokyo:\n    zone: Asia/Tokyo\n    people: {ken: {}}\n"

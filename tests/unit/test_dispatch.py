@@ -5,7 +5,7 @@ from msgspec import structs
 
 from kpistream.core.acks import Said, acknowledged, closed, muted, snoozed
 from kpistream.core.alerts import State, Subject, Transition
-from kpistream.core.errands import GIVE_UP_MS, Kind, Silence, retry_after_ms
+from kpistream.core.errands import GIVE_UP_MS, Kind, Message, Silence, retry_after_ms
 from kpistream.core.receivers import HOUR_MS, MINUTE_MS
 from kpistream.core.targets import Severity, Why
 from tests.unit.desk import CHAT, Desk, settings, told
@@ -513,6 +513,63 @@ def test_who_asks_for_good_news_only_hears_once_a_day_that_somebody_has_recovere
     assert heard == [["connects/acme/agent:anna/2"], ["connects/acme/agent:anna/9"]]
 
 
+def turned(desk: Desk, good_news: str) -> None:
+    """The receiver is told of other things from now on, with what waits for it already."""
+    desk.settings = settings(f"floor: {{{CHAT}, good_news: {good_news}}}", FLOOR_HOURLY)
+    desk.kill()
+    desk.save()
+
+
+FLOOR_HOURLY = "{to: floor, group_wait: 30 s, group_interval: 0 s, repeat: 1 h}"
+
+
+def test_who_turns_to_good_news_only_hears_no_more_of_what_fires_and_waits() -> None:
+    desk = Desk(settings(f"floor: {{{CHAT}}}", FLOOR_HOURLY))
+    desk.take(transition())
+    assert len(desk.wait(MINUTE_MS)) == 1
+    desk.take(transition(scope="agent:bela"))
+    desk.take(transition(scope="agent:chiara"), transition(2, State.OK, scope="agent:chiara"))
+
+    turned(desk, "only")
+    desk.kill()
+
+    assert told(desk.wait(6 * HOUR_MS)) == [("floor", "news", ["connects/acme/agent:chiara/2"])]
+    assert reasons(desk) == [("floor", f"connects/acme/agent:{name}/1", "not-wanted") for name in ("bela", "chiara")]
+    desk.take(transition(2, State.OK))
+    desk.kill()
+    desk.take(transition(3, from_state=State.OK, scope="agent:chiara"), transition(4, State.OK, scope="agent:chiara"))
+    assert told(desk.wait(HOUR_MS)) == [("floor", "news", ["connects/acme/agent:anna/2"])], "of each once a day"
+
+
+def test_message_under_way_to_who_turns_to_good_news_only_keeps_its_content_and_id() -> None:
+    desk = Desk(settings(f"floor: {{{CHAT}}}", FLOOR_HOURLY))
+    desk.take(transition())
+    desk.now_ms += MINUTE_MS
+    tried = []
+
+    def fails(message: Message) -> bool:
+        tried.append(message)
+        return False
+
+    desk.turn(fails)
+
+    turned(desk, "only")
+
+    [again] = desk.wait(HOUR_MS)
+    assert (again.id, again.entries) == (tried[0].id, tried[0].entries)
+    assert desk.wait(6 * HOUR_MS) == [], "it was told, and is not told again"
+
+
+def test_who_turns_away_from_good_news_hears_none_that_waits() -> None:
+    desk = Desk(settings(f"floor: {{{CHAT}, good_news: yes}}", FLOOR_HOURLY))
+    desk.take(reached(1), transition(scope="agent:bela"))
+
+    turned(desk, "no")
+
+    assert [ids for _, _, ids in told(desk.wait(HOUR_MS - MINUTE_MS))] == [["connects/acme/agent:bela/1"]]
+    assert reasons(desk) == [("floor", "connects/acme/agent:anna/1", "not-wanted")]
+
+
 def test_good_news_of_an_alert_that_was_closed_are_told() -> None:
     desk = Desk(GLAD)
     desk.take(transition())
@@ -581,6 +638,43 @@ def test_who_is_heard_through_other_sources_only_is_told_in_an_outage() -> None:
         "connects/acme/agent:anna/1",
         "source-silent/acme/source:crm/1",
     ]
+
+
+TEAM_FIRST = "  inhibit: [{when: {scope: team}, silences: {scope: agent}, equal: [tenant, team]}]\n"
+
+
+def test_new_rule_holds_for_what_fires_already_and_over_a_kill() -> None:
+    desk = Desk(settings(f"floor: {{{CHAT}}}", FLOOR_HOURLY))
+    desk.take(transition(scope="team:north"))
+    assert len(desk.wait(MINUTE_MS)) == 1
+
+    desk.settings = settings(f"floor: {{{CHAT}}}", FLOOR_HOURLY, TEAM_FIRST)
+    desk.kill()
+    desk.save()
+    desk.kill()
+    desk.take(transition())
+
+    assert desk.wait(20 * MINUTE_MS) == []
+    desk.take(transition(2, State.OK, scope="team:north"))
+    ids = {each for _, _, found in told(desk.wait(MINUTE_MS)) for each in found}
+    assert ids == {"connects/acme/agent:anna/1", "connects/acme/team:north/2"}
+
+
+def test_rule_that_left_and_comes_back_knows_what_has_ended_meanwhile() -> None:
+    plain, ruled = (settings(f"floor: {{{CHAT}}}", FLOOR_HOURLY, more) for more in ("", TEAM_FIRST))
+    desk = Desk(ruled)
+    desk.take(transition(scope="team:north"))
+    desk.wait(MINUTE_MS)
+    desk.settings = plain
+    desk.kill()
+    desk.take(transition(2, State.OK, scope="team:north"))
+    desk.wait(MINUTE_MS)
+
+    desk.settings = ruled
+    desk.kill()
+    desk.take(transition())
+
+    assert [ids for _, _, ids in told(desk.wait(MINUTE_MS))] == [["connects/acme/agent:anna/1"]]
 
 
 # ---- quiet hours, rate

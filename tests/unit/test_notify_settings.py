@@ -22,7 +22,7 @@ from kpistream.core.receivers import (
     Webhook,
 )
 from kpistream.core.settings import read_settings
-from kpistream.core.targets import Severity
+from kpistream.core.targets import Severity, Why
 from kpistream.errors import ConfigError
 from tests.unit.telling import transition
 
@@ -277,3 +277,15 @@ def test_time_of_results_is_that_of_the_zone_through_a_change_of_its_clock() -> 
 
     assert at_ms == int(datetime(2026, 3, 29, 1, 30, tzinfo=UTC).timestamp() * 1000)
     assert At(150).after_ms(at_ms, "Europe/Berlin") == int(datetime(2026, 3, 30, 0, 30, tzinfo=UTC).timestamp() * 1000)
+
+
+def test_route_by_target_takes_best_days_of_it_and_silent_sources() -> None:
+    routes = "[{to: a, target: connects}, {to: a, target: source-silent}]"
+    text = f"notify: {{receivers: {{a: {{chat: {{service: slack, url: {{env: A}}}}}}}}, routes: {routes}}}"
+    best = transition(to=State.OK, target="connects.best", reason=Why.PERSONAL_BEST)
+    silent = transition(target="source-silent", scope="source:pbx", reason=Why.SOURCE_SILENT)
+
+    connects, source = read_settings({"roster.yaml": ROSTER, "notify.yaml": text}).notify.routes
+    assert connects.match.takes(best) and not connects.match.takes(silent)
+    assert source.match.takes(silent) and not source.match.takes(best)
+    assert not connects.match.takes(transition(target="connects.best")), "of that name only what is a best day"

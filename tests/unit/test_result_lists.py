@@ -8,8 +8,8 @@ from kpistream.core.errands import GIVE_UP_MS, Kind, Message, decode, encode
 from kpistream.core.receivers import HOUR_MS, MINUTE_MS, Notify
 from kpistream.core.result_lists import MOST_LISTED, Collecting, ResultLists
 from kpistream.core.result_records import ResultsTold
-from kpistream.core.results import Outcome, Result
-from kpistream.core.targets import Direction, Severity, Why
+from kpistream.core.results import Outcome, Result, corrected
+from kpistream.core.targets import Direction, Judgement, Severity, Verdict, Why
 from kpistream.notify.languages import Language
 from kpistream.notify.result_wording import text_of
 from tests.unit.desk import CHAT as SLACK
@@ -171,6 +171,27 @@ def test_correction_before_it_was_told_is_told_as_it_is_and_afterwards_only_when
     assert second.results is not None
     assert [(each.result.scope, each.was) for each in second.results.listed] == [("agent:bela", Outcome.MET)]
     assert (second.results.missed, second.results.met) == (1, 0)
+
+
+def test_who_was_told_of_a_critical_miss_hears_that_it_was_met_and_what_comes_of_it_then() -> None:
+    receivers = ", ".join(f"{name}: {{{CHAT}, results: 08:00}}" for name in ("ops", "others"))
+    routes = "{to: ops, severity: critical}, {to: others}"
+    desks = {name: Desk(settings(receivers, routes)) for name in ("ops", "others")}
+    critical = result("anna", severity=Severity.CRITICAL)
+    met = corrected(critical, Judgement(Verdict.MET, Why.WITHIN_BOUND), 2)
+    missed = corrected(met, Judgement(Verdict.MISSED, Why.BELOW_BOUND), 3)
+    told = []
+    for name, desk in desks.items():
+        desk.turn(name)
+        for each in (critical, met, missed):
+            desk.log += [each, result("bela", Outcome.MET, each.as_of_ms)]
+            lists = [message.results for _, message in desk.wait(DAY_MS, name)]
+            told += [(name, one.result.outcome, one.was) for found in lists if found for one in found.listed if one.was]
+            agents_of = [one.result.scope for found in lists if found for one in found.listed]
+            assert ("agent:bela" in agents_of) == (name == "others"), "a plain result is for those whom routes name"
+
+    met_now, missed_now = (Outcome.MET, Outcome.MISSED), (Outcome.MISSED, Outcome.MET)
+    assert told == [(name, *each) for name in ("ops", "others") for each in (met_now, missed_now)]
 
 
 def test_process_that_dies_before_the_note_tells_the_same_again_under_one_id() -> None:

@@ -1,8 +1,10 @@
 """How targets close: by the plain number, counts in proportion to the time at work."""
 
+import json
 from fractions import Fraction
 
 import pytest
+from msgspec import UNSET, structs
 
 from kpistream.core import measures as m
 from kpistream.core.evidence import Level
@@ -215,6 +217,32 @@ def test_correction_keeps_all_that_was_told_but_the_numbers():
     assert (graver.as_of_ms, graver.numerator, graver.denominator) == (10, 2, 21)
     met = corrected(told, close_again(today, told, dials(9, 21)), 12)
     assert (met.outcome, met.severity, met.as_of_ms) == (Outcome.MET, Severity.WARNING, 12)
+
+
+def test_correction_says_how_grave_it_ever_was():
+    """Whoever was told of the critical miss is to hear of each change, also of the second."""
+    before = connects(critical_low=Fraction(1, 5))
+    closed = close(before, dials(1, 20))
+    assert closed is not None
+    told = result(before, closed, ANNA, MONDAY, 9)
+    assert told.was_severity is UNSET
+
+    met = corrected(told, close_again(before, told, dials(9, 21)), 12)
+    missed = corrected(met, close_again(before, met, dials(5, 21)), 13)
+    assert (missed.outcome, missed.severity) == (Outcome.MISSED, Severity.WARNING)
+    assert met.was_severity is missed.was_severity is Severity.CRITICAL
+    assert same(met, structs.replace(met, as_of_ms=99, was=None, was_severity=UNSET))
+    warned = structs.replace(told, severity=Severity.WARNING)
+    assert corrected(warned, close_again(before, warned, dials(9, 21)), 12).was_severity is Severity.WARNING
+
+
+def test_correction_of_the_former_release_is_read():
+    closed = close(connects(), dials(1, 20))
+    assert closed is not None
+    met = corrected(result(connects(), closed, ANNA, MONDAY, 9), closed, 12)
+    former = json.loads(encode_result(met))
+    assert former.pop("was_severity") == "warning"
+    assert decode_result(json.dumps(former).encode()) == structs.replace(met, was_severity=UNSET)
 
 
 def test_value_exactly_at_a_told_bound_meets_it():

@@ -210,6 +210,16 @@ def test_all_faults_of_targets_come_at_once():
     ]
 
 
+def test_target_is_not_called_as_best_days_of_another_are():
+    text = """targets:
+  - {name: calls, kpi: calls, window: rolling-60m, bound: 20}
+  - {name: calls.best, kpi: calls, window: rolling-60m, bound: 20}
+"""
+    assert faults(targets=text) == [
+        'targets.yaml:3 targets[1].name: "calls.best" is what best days of a target "calls" are called'
+    ]
+
+
 def test_level_of_false_alarms_is_read_and_refused_where_nothing_can_be_weighed():
     text = """targets:
   - {name: one, kpi: connect_share, window: business-day, bound: 25 %, false_alarms: 1 a week for 20}

@@ -29,7 +29,7 @@ from kpistream.core.errands import (
 from kpistream.core.holding import Held, Holding, answered, group_of
 from kpistream.core.receivers import DAY_MS, MINUTE_MS, Notify, Receiver, Route
 from kpistream.core.targets import Why
-from kpistream.core.wanting import Offer, offered
+from kpistream.core.wanting import Offer, offered, still_wanted
 
 _LOOK_MS: Final = MINUTE_MS
 """Nothing that is to be told waits for longer than this without a look."""
@@ -106,6 +106,7 @@ class Dispatcher:
         gone, self._gone = self._gone, []
         found = [transition for errand in gone for transition in errand.waiting]
         known = [*gone, *(errand for errands in self._errands.values() for errand in errands.values())]
+        self._note_known(known)
         found += [errand.last for errand in known if errand.fires]
         for transition in found:
             for name in sorted({name for route in self._settings.routes_of(transition) for name in route.to}):
@@ -215,7 +216,8 @@ class Dispatcher:
 
     def _load(self, record: AlertRecord) -> None:
         if isinstance(record, Transition):
-            self._holding.note(record)
+            if not self._holding.note(record):  # its rule has left: with the next one what is known then counts
+                self._changed[cause_key(subject_key(record))] = None
         elif record.receiver not in self._errands:
             self._changed[record.key] = None
             if isinstance(record, Errand):
@@ -227,6 +229,17 @@ class Dispatcher:
         else:
             self._keep(record)
             self._note_told(record, record.told_ms)
+            self._follow(record.receiver, still_wanted(self._settings.receivers[record.receiver], record), record)
+
+    def _note_known(self, errands: Iterable[Errand]) -> None:
+        """Of what is known, note what silences others by the rules of now: one may be new."""
+        latest: dict[str, Transition] = {}
+        for errand in errands:
+            if errand.subject not in latest or latest[errand.subject].sequence < errand.last.sequence:
+                latest[errand.subject] = errand.last
+        for subject, transition in latest.items():
+            if self._holding.cause(subject) != transition and self._holding.note(transition):
+                self._changed[cause_key(subject)] = self._holding.cause(subject)
 
     def _put(self, record: Errand | Sent) -> None:
         if isinstance(record, Sent):
@@ -379,6 +392,7 @@ def _due_ms(held: Held, receiver: Receiver, route: Route) -> int | None:
         wait_ms = 0 if receiver.keeps_state or errand.escalation else route.group_wait_ms
         return max(errand.arrived_ms + wait_ms, held.until_ms)
     known = errand.told is not None and errand.told.to_state is State.FIRING
-    if held.repeats and route.repeat_ms is not None and known and not receiver.keeps_state:
+    again = held.repeats and receiver.bad_news and not receiver.keeps_state
+    if again and route.repeat_ms is not None and known:
         return max(errand.told_ms + route.repeat_ms, held.until_ms)
     return None

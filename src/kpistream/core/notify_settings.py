@@ -10,6 +10,7 @@ from typing import Final
 
 from kpistream.core.alerts import State
 from kpistream.core.channel_settings import read_channel
+from kpistream.core.outages import OUTAGE_TARGET
 from kpistream.core.own_kpis import NO_OWN_KPIS, OwnKpis
 from kpistream.core.patterns import Hours
 from kpistream.core.receivers import (
@@ -226,7 +227,7 @@ class _Reading:
             tenants,
             self._known(section, "team", teams),
             self._known(section, "kpi", self._kpis),
-            self._known(section, "target", self._targets),
+            self._known(section, "target", {*self._targets, OUTAGE_TARGET}),
             frozenset(self._choices(section, "severity", tuple(Severity))),
             frozenset(self._choices(section, "scope", _SCOPES)),
             frozenset(section.texts("agent")),

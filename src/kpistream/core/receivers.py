@@ -12,7 +12,7 @@ from kpistream.core.alerts import State, Transition
 from kpistream.core.patterns import NO_WEEK, Hours
 from kpistream.core.results import Result
 from kpistream.core.spans import clip, union
-from kpistream.core.targets import Severity
+from kpistream.core.targets import BEST, Severity, Why
 from kpistream.core.windows import business_date, local_ms
 
 SECOND_MS: Final = 1000
@@ -171,13 +171,14 @@ class Match(NamedTuple):
     agent: frozenset[str] = frozenset()
 
     def takes(self, transition: Transition | Result) -> bool:
-        """True when the transition, or the result, is meant."""
+        """True when the transition, or the result, is meant; a best day is meant by the name of its target."""
         kind, _, name = transition.scope.partition(":")
+        target, best = transition.target, transition.reason is Why.PERSONAL_BEST
         found = (
             transition.tenant,
             transition.team or "",
             transition.kpi,
-            transition.target,
+            target.removesuffix(BEST) if best else target,
             str(transition.severity),
             kind,
             name if kind == "agent" else "",

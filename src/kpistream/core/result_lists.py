@@ -2,6 +2,7 @@
 
 A result pages nobody: it comes in a list, at the receiver's time of day or after its quiet hours, each once. One that
 is corrected before it was told is told as it is; one that closes otherwise after it was told is told again, with both.
+Routes by severity name whoever either of the two names.
 """
 
 from collections.abc import Iterable, Mapping
@@ -37,8 +38,14 @@ class Collecting:
         if known is not None:
             if result.as_of_ms >= known.result.as_of_ms:
                 self._found[result.result_id] = _replace(known, result=result)
-        elif any(self._name in route.to for route in self._settings.routes_of(result)):
+        elif self._is_meant(result):
             self._found[result.result_id] = ToldResult(result, result.was)
+
+    def _is_meant(self, result: Result) -> bool:
+        """True when routes name the receiver, for what is so now or for what it may have been told before."""
+        severities = {result.severity, result.was_severity or result.severity}
+        routes = (route for each in severities for route in self._settings.routes_of(_replace(result, severity=each)))
+        return any(self._name in route.to for route in routes)
 
     def found(self) -> ResultList:
         """What is told; not what closes as it was told before."""

@@ -75,6 +75,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     owner: str | None = None
     was: Outcome | None = None
     """Of a correction: how it had closed before."""
+    was_severity: Severity | msgspec.UnsetType = msgspec.UNSET
+    """Of a correction: the gravest severity that any record of it had before; left out of what is none."""
     shape: Shape | msgspec.UnsetType = msgspec.UNSET
     """Of a KPI of the settings; left out for one of the catalogue."""
 
@@ -142,6 +144,7 @@ def corrected(told: Result, judgement: Judgement, as_of_ms: int) -> Result:
         told,
         as_of_ms=max(as_of_ms, told.as_of_ms + 1),
         was=told.outcome,
+        was_severity=Severity.CRITICAL if Severity.CRITICAL in (told.severity, told.was_severity) else Severity.WARNING,
         outcome=_OUTCOMES[judgement.verdict],
         severity=judgement.severity if missed else Severity.WARNING,
         reason=judgement.reason,
@@ -198,7 +201,8 @@ def result(held: Held | Target, judgement: Judgement, about: About, window: Wind
 
 def same(one: Result, other: Result) -> bool:
     """True when two results say the same, whenever they were computed, and whatever was said before."""
-    return msgspec.structs.replace(one, as_of_ms=other.as_of_ms, was=other.was) == other
+    told = {"as_of_ms": other.as_of_ms, "was": other.was, "was_severity": other.was_severity}
+    return msgspec.structs.replace(one, **told) == other
 
 
 def result_key(each: Result) -> bytes:

@@ -15,7 +15,7 @@ from kpistream.core.resolution import possible
 from kpistream.core.roster import Roster
 from kpistream.core.settings_values import bound, duration_ms, identifier, label, level, whole
 from kpistream.core.target_marks import read_marks
-from kpistream.core.targets import Direction, Scope, Target, default_direction, may_be_reached
+from kpistream.core.targets import BEST, Direction, Scope, Target, default_direction, may_be_reached
 from kpistream.core.term_settings import read_terms, skip_terms
 from kpistream.core.weighing import WINDOWS, weighed_range
 from kpistream.core.windows import CALENDAR_WINDOWS, LIVE_WINDOWS
@@ -44,6 +44,8 @@ def _target(section: Section, roster: Roster, own: OwnKpis) -> Target | None:
         if key not in section:
             section.fault("is missing", key)
     name = section.read("name", identifier)
+    if name is not None and name.endswith(BEST):
+        section.fault(f'"{name}" is what best days of a target "{name.removesuffix(BEST)}" are called', "name")
     window, alerts = _window(section)
     scope = section.choice("scope", list(Scope), Scope.AGENT)
     kpi = section.read("kpi", lambda text: _kpi(text, own))

@@ -44,6 +44,10 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
+BEST: Final = ".best"
+"""Behind the name of a target in the records of its best days. No target of the settings ends so."""
+
+
 class Target(msgspec.Struct, frozen=True):
     """A KPI, a window and a bound that should hold, for every agent, team or tenant it covers."""
 
@@ -102,6 +106,11 @@ class Target(msgspec.Struct, frozen=True):
     def defined(self) -> Kpi:
         """What the KPI's name means."""
         return self.own or BY_NAME[self.kpi]
+
+    @property
+    def best(self) -> str:
+        """What the record of a best day is called."""
+        return self.name + BEST
 
 
 class Verdict(StrEnum):

@@ -59,6 +59,28 @@ def offered(receiver: Receiver, errand: Errand | None, transition: Transition, n
     return Offer(msgspec.structs.replace(followed, waiting=kept, arrived_ms=followed.arrived_ms or now_ms), silenced)
 
 
+def still_wanted(receiver: Receiver, errand: Errand) -> Offer:
+    """What of all that waits is told by settings that may be others than when it came. A message under way goes on."""
+    if not errand.waiting:
+        return Offer(errand)
+    through = errand.sealed.through if errand.sealed is not None else -1
+    kept: list[Transition] = []
+    praised_from_ms: int | None = None
+    for each in errand.waiting:
+        wanted = receiver.good_news if each.reason in GOOD_NEWS else receiver.bad_news
+        if not wanted and each.reason not in GOOD_NEWS and _recovered(each) and each.window_from_ms != praised_from_ms:
+            wanted, praised_from_ms = True, each.window_from_ms
+        if wanted or each.sequence <= through:
+            kept.append(each)
+    gone = tuple((each, Silence.NOT_WANTED) for each in errand.waiting if each not in kept)
+    left = msgspec.structs.replace(errand, waiting=tuple(kept))
+    if praised_from_ms is not None:
+        left = msgspec.structs.replace(left, praised_from_ms=praised_from_ms)
+    if gone and not kept:
+        left = msgspec.structs.replace(left, arrived_ms=0, held=False, blocked=False)
+    return Offer(errand if left == errand else left, gone)
+
+
 def _followed(errand: Errand, transition: Transition, now_ms: int) -> Errand:
     """The errand that knows of the transition; a slip begins an episode unless it goes on with one."""
     now = msgspec.structs.replace(errand, last=transition, changed_ms=now_ms)
@@ -100,11 +122,15 @@ def _unwanted(receiver: Receiver, errand: Errand | None, transition: Transition)
 
 def _no_praise(errand: Errand | None, transition: Transition) -> Silence | None:
     """Why one who is told of good news only does not hear of a transition; a recovery is told once a window."""
-    recovered = transition.from_state in (State.FIRING, State.RECOVERING) and happened(transition) is Happened.RECOVERED
-    if not recovered:
+    if not _recovered(transition):
         return Silence.NOT_WANTED
     praised = errand is not None and errand.praised_from_ms == transition.window_from_ms
     return Silence.KNOWN if praised else None
+
+
+def _recovered(transition: Transition) -> bool:
+    """True when a slip ends because the number meets its target."""
+    return transition.from_state in (State.FIRING, State.RECOVERING) and happened(transition) is Happened.RECOVERED
 
 
 def _stale(errand: Errand, transition: Transition, now_ms: int) -> bool:

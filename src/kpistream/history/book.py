@@ -19,8 +19,7 @@ from kpistream.core.alerts import (
     step,
     take_from_log,
 )
-from kpistream.core.targets import NOT_COVERED, Judgement, Target
-from kpistream.history.bests import BEST
+from kpistream.core.targets import BEST, NOT_COVERED, Judgement, Target
 from kpistream.history.reviewing import REVIEWED, Reviewing
 
 _AT_REST = (State.OK, State.SUSPENDED)

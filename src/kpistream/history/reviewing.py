@@ -31,7 +31,6 @@ from kpistream.core.targets import TENANT_SCOPE, Due, Judgement, Target, covers,
 from kpistream.core.windows import CALENDAR_WINDOWS, LIVE_WINDOWS, Window, window_at
 from kpistream.core.working_time import by_the_hour, with_working_time
 from kpistream.history import queries, tables
-from kpistream.history.bests import BEST
 from kpistream.history.queries import Heard, Span, Sums
 from kpistream.history.settled import LEGS_MS, settled_between, settled_by_scope
 from kpistream.history.store import Store
@@ -104,7 +103,7 @@ class Reviewing:
     @cached_property
     def praised(self) -> list[str]:
         """What the records of best days are called."""
-        return [target.name + BEST for target in self.settings.targets if target.good_news]
+        return [target.best for target in self.settings.targets if target.good_news]
 
     def tenants(self, store: Store) -> list[tuple[Tenant, Heard]]:
         """Tenants of whom anything was ever heard, and when."""
