@@ -268,7 +268,8 @@ def judge(
         return Judgement(Verdict.TOO_LITTLE, Why.NO_CASES, value)
     if value.denominator is not None and value.denominator < target.minimum_sample:
         return Judgement(Verdict.TOO_LITTLE, Why.SAMPLE_TOO_SMALL, value)
-    best = seen + Fraction(in_doubt(kpi, tally), value.denominator) if value.denominator else seen
+    doubt = in_doubt(kpi, tally)
+    best = seen + Fraction(doubt, value.denominator) if doubt and value.denominator else seen
     why = beyond(target, seen)
     if target.level is not None and against is None:
         against = weigh(kpi, target, tally, value)

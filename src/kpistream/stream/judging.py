@@ -243,7 +243,7 @@ class Bench:
         target, about = look.target, About(alert.subject.tenant, alert.subject.scope)
         if alert.state is not State.OK or alert.reached_from_ms == running.window.from_ms:
             return []
-        value = measured(target, running.tally, self._limits(about))
+        value = look.judgement.value or measured(target, running.tally, self._limits(about))
         reached = self._rota.reached(look, about, value, now_ms) if value.numerator else None
         news = good_news(alert, look._replace(reached=reached), now_ms)
         if news is None:
@@ -312,8 +312,9 @@ class Bench:
 
     def _delay_ms(self, target: Target, tenant: str, running: RunningWindow) -> int:
         """How long after the start of their pane cases of a target count."""
-        settle_ms = self._settings.roster.tenant(tenant).settle_ms
-        return delay_ms(settle_ms, running.pane_ms) if target.defined.settles else 0
+        if not target.defined.settles:
+            return 0
+        return delay_ms(self._settings.roster.tenant(tenant).settle_ms, running.pane_ms)
 
     def _reach_ms(self, target: Target, tenant: str, running: RunningWindow) -> int:
         """How long before its window a target needs panes."""
