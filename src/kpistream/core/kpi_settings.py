@@ -16,7 +16,7 @@ from kpistream.core.kpis import Term, parse
 from kpistream.core.own_kpis import BAND, FORMS, MEAN, PER_HOUR, RATIO, SCHEDULED_TIME, SUM
 from kpistream.core.own_measures import OwnMeasure
 from kpistream.core.settings_values import duration_ms, label
-from kpistream.core.yaml_nodes import Section, near
+from kpistream.core.yaml_nodes import Section, named_sections, near
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _MIXED: Final = "cases"
@@ -69,18 +69,7 @@ def name_of_kpi(text: str) -> str:
 
 def read_kpis(section: Section, measures: Measures, kpis: dict[str, Kpi]) -> None:
     """Add the KPIs of a file to `kpis`; faults go to the section's."""
-    node = section.node("kpis")
-    if node is None:
-        return
-    if not isinstance(node.value, dict):
-        section.fault("must be a mapping of names", "kpis")
-        return
-    for name, child in node.value.items():
-        inner = Section(child, section.faults)
-        try:
-            name_of_kpi(name)
-        except ValueError as error:
-            section.faults.add(child.where, str(error))
+    for name, inner in named_sections(section, "kpis", name_of_kpi):
         if name in kpis:
             inner.fault(f'there is a KPI "{name}" already')
         kpi = _kpi(name, inner, measures)

@@ -12,7 +12,7 @@ from kpistream.core.event_fields import ATTRIBUTE, FIELDS, KINDS, SCORE, Field, 
 from kpistream.core.event_predicates import AT_LEAST, BELOW, EMPTY, IN, NOT, Condition, Group, Predicate
 from kpistream.core.own_measures import OwnMeasure
 from kpistream.core.settings_values import duration_ms, label, whole
-from kpistream.core.yaml_nodes import Faults, Node, Section, near
+from kpistream.core.yaml_nodes import Faults, Node, Section, named_sections, near
 
 OPERATORS: Final[dict[str, str]] = {
     NOT: "is none of these texts",
@@ -39,18 +39,7 @@ class _At(NamedTuple):
 
 def read_measures(section: Section, check: NameCheck, measures: dict[str, OwnMeasure]) -> None:
     """Add the measures of a file to `measures`; faults go to the section's. `check` raises ValueError on a name."""
-    node = section.node("measures")
-    if node is None:
-        return
-    if not isinstance(node.value, dict):
-        section.fault("must be a mapping of names", "measures")
-        return
-    for name, child in node.value.items():
-        inner = Section(child, section.faults)
-        try:
-            check(name)
-        except ValueError as error:
-            section.faults.add(child.where, str(error))
+    for name, inner in named_sections(section, "measures", check):
         if name in measures:
             inner.fault(f'there is a measure "{name}" already')
         measure = _measure(name, inner)

@@ -212,3 +212,19 @@ class Section:
         for key in self._children:
             if key not in self._taken:
                 self.fault(f"unknown key{near(key, self._taken)}", key)
+
+
+def named_sections(section: Section, key: str, check: Callable[[str], object]) -> Iterator[tuple[str, Section]]:
+    """Name and section of all that a mapping of names defines, in its order. `check` raises ValueError on a name."""
+    node = section.node(key)
+    if node is None:
+        return
+    if not isinstance(node.value, dict):
+        section.fault("must be a mapping of names", key)
+        return
+    for name, child in node.value.items():
+        try:
+            check(name)
+        except ValueError as error:
+            section.faults.add(child.where, str(error))
+        yield name, Section(child, section.faults)
